@@ -1,0 +1,7 @@
+//! The systems Pipewright talks to, simulated on loopback.
+//!
+//! A simulator is a plain HTTP server on a port that the kernel picks.
+//! It imports nothing of the core or the edges: sharing our types, it would share our errors.
+//! What each one leaves out stands in the first lines of its module.
+
+pub mod server;

@@ -1,0 +1,52 @@
+//! Why writing may be allowed: what GitHub holds about a review, as plain values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::PullNumber;
+use crate::name::{CommitSha, Digest, Owner, PipelineName};
+
+/// The digests that our check run showed at a commit.
+pub type Digests = BTreeMap<PipelineName, Digest>;
+
+/// What is known of one merged pull request, read again right before an apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reviewed {
+    pub number: PullNumber,
+    pub author: String,
+    /// The head that was merged.
+    pub head: CommitSha,
+    /// The commit that merged it.
+    pub merge_commit: Option<CommitSha>,
+    /// For the head and for each commit that somebody approved: the digests of our own
+    /// App's check run there. A commit without our check run is absent.
+    pub digests: BTreeMap<CommitSha, Digests>,
+    /// Approvals that stand: per person the last review that approves, requests changes
+    /// or was dismissed decides, and it approved.
+    pub approvals: BTreeSet<ApprovingReview>,
+}
+
+/// One approving review that stands.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ApprovingReview {
+    pub login: String,
+    /// The head that the reviewer saw.
+    pub commit: CommitSha,
+}
+
+/// Who belongs to which team, for the teams and people that the question is about.
+/// A pair that is absent is no member.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memberships {
+    /// Team and lower-case login of each active member.
+    pub members: BTreeSet<(Owner, String)>,
+}
+
+impl Memberships {
+    /// Whether `login` is `owner`, or an active member of that team.
+    pub fn speaks_for(&self, login: &str, owner: &Owner) -> bool {
+        owner.is_user(login)
+            || self
+                .members
+                .contains(&(owner.clone(), login.to_lowercase()))
+    }
+}

@@ -6,9 +6,12 @@
 //! ```
 
 pub mod event;
+pub mod finding;
 pub mod name;
+pub mod pipeline;
 pub mod plan;
 pub mod snapshot;
+pub mod yaml;
 
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -186,6 +186,12 @@ name!(
 );
 
 impl Digest {
+    /// SHA-256 of the bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::{Digest as _, Sha256};
+        Self(hex::encode(Sha256::digest(bytes)))
+    }
+
     /// The first twelve digits: what people read and compare.
     pub fn short(&self) -> &str {
         self.0.get(..12).unwrap_or(&self.0)

@@ -1,5 +1,6 @@
 //! A pipeline: what one file under `pipelines/` asks for, once every word of it is legal.
 
+mod bind;
 mod parse;
 mod schedule;
 
@@ -7,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+pub use bind::{Bound, bind};
 pub use parse::{Parsed, Unreadable, parse};
 pub use schedule::{Schedule, TimeZoneName};
 

@@ -87,6 +87,10 @@ impl fmt::Display for Schedule {
 pub struct TimeZoneName(String);
 
 impl TimeZoneName {
+    pub fn utc() -> Self {
+        Self("Etc/UTC".to_owned())
+    }
+
     /// Looked up in the zones that come with the program, so that every machine agrees.
     ///
     /// # Errors

@@ -1,0 +1,329 @@
+//! Approving: which of a plan's pipelines may be written, and the Steps that do it.
+//!
+//! The only maker of an [`ApprovedPlan`]. The unit is the pipeline: it moves to what it
+//! shall be if it is approved at its digest, and otherwise keeps everything that its
+//! Record holds. So a merge never carries an unreviewed neighbour along, and a held
+//! neighbour holds nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::PullNumber;
+use crate::finding::Finding;
+use crate::name::{CommitSha, Digest, Owner, PipelineName, ProjectId};
+use crate::object::ObjectKey;
+use crate::snapshot::RepoPath;
+
+use super::approval::{Memberships, Reviewed};
+use super::record::How;
+use super::steps::{Step, steps};
+use super::{Intent, Plan};
+
+/// What a run may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mandate {
+    /// Look only: a pull request's own run.
+    ReadOnly,
+    /// Apply what is approved on the default branch at `commit`.
+    Apply {
+        commit: CommitSha,
+        /// The merged pull requests that may speak for a pipeline.
+        reviewed: Vec<Reviewed>,
+        memberships: Memberships,
+    },
+}
+
+/// Why one pipeline may be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// A merged pull request was reviewed at this digest, with every consent.
+    Reviewed { pull: PullNumber },
+    /// It was approved before at this very digest: resumed, or mended.
+    Recorded,
+}
+
+/// Why one pipeline is left as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Held {
+    /// It has deny findings.
+    Denied { findings: usize },
+    /// A file that can not be read may claim it.
+    Blocked { path: RepoPath },
+    /// No merged pull request shows this pipeline.
+    Unreviewed,
+    /// It was reviewed as something else.
+    OtherDigest { pull: PullNumber, reviewed: Digest },
+    /// Owners have not agreed.
+    NoConsent {
+        pull: PullNumber,
+        missing: BTreeMap<ProjectId, BTreeSet<Owner>>,
+    },
+    /// It would remove more than the house allows at once.
+    PruneBudget { prunes: usize, limit: u32 },
+    /// The tree has no pipeline at all: more likely a mistake than a wish.
+    EmptyTree,
+}
+
+/// Why nothing at all may be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    ReadOnly,
+    /// The policies themselves are broken.
+    BrokenPolicies {
+        findings: usize,
+    },
+}
+
+/// Steps that may be carried out, in order. Nothing else can make one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApprovedPlan {
+    steps: Vec<Step>,
+    approved: BTreeMap<PipelineName, Approval>,
+    held: BTreeMap<PipelineName, Held>,
+}
+
+impl ApprovedPlan {
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    pub fn approved(&self) -> &BTreeMap<PipelineName, Approval> {
+        &self.approved
+    }
+
+    pub fn held(&self) -> &BTreeMap<PipelineName, Held> {
+        &self.held
+    }
+}
+
+/// Decides about every pipeline that has something to do.
+///
+/// # Errors
+/// With the reason, if nothing at all may be written.
+pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> {
+    let Mandate::Apply {
+        commit,
+        reviewed,
+        memberships,
+    } = mandate
+    else {
+        return Err(Refusal::ReadOnly);
+    };
+    let denies = plan.house_denies().count();
+    if denies > 0 {
+        return Err(Refusal::BrokenPolicies { findings: denies });
+    }
+    let mut approved = BTreeMap::new();
+    let mut held = BTreeMap::new();
+    for name in plan.pipelines.keys() {
+        match decide(plan, name, reviewed, memberships) {
+            None => {}
+            Some(Ok(approval)) => {
+                approved.insert(name.clone(), approval);
+            }
+            Some(Err(why)) => {
+                held.insert(name.clone(), why);
+            }
+        }
+    }
+    hold_over_budget(plan, &mut approved, &mut held);
+    let steps = steps(plan, &approved, commit);
+    Ok(ApprovedPlan {
+        steps,
+        approved,
+        held,
+    })
+}
+
+/// `None` if there is nothing to decide.
+fn decide(
+    plan: &Plan,
+    name: &PipelineName,
+    reviewed: &[Reviewed],
+    memberships: &Memberships,
+) -> Option<Result<Approval, Held>> {
+    let pipeline = plan.pipelines.get(name)?;
+    if pipeline.intent == Intent::Blocked {
+        return Some(Err(Held::Blocked {
+            path: pipeline.path.clone(),
+        }));
+    }
+    if !plan.is_pending(name) {
+        return None;
+    }
+    let denies = plan
+        .denies_of(name)
+        .filter(|finding| Finding::is_deny(finding))
+        .count();
+    if denies > 0 {
+        return Some(Err(Held::Denied { findings: denies }));
+    }
+    if pipeline.intent == Intent::Remove && plan.empty_tree {
+        return Some(Err(Held::EmptyTree));
+    }
+    if let Some(record) = &pipeline.record {
+        let applied = record.applied.as_ref().map(|applied| &applied.digest);
+        if record.approved.digest == pipeline.digest || applied == Some(&pipeline.digest) {
+            return Some(Ok(Approval::Recorded));
+        }
+    }
+    Some(by_review(
+        plan,
+        name,
+        &pipeline.digest,
+        reviewed,
+        memberships,
+    ))
+}
+
+/// Looks through the merged pull requests, the newest first: the first one that shows this
+/// digest with every consent decides; otherwise the newest one that shows the pipeline says
+/// what is missing.
+fn by_review(
+    plan: &Plan,
+    name: &PipelineName,
+    digest: &Digest,
+    reviewed: &[Reviewed],
+    memberships: &Memberships,
+) -> Result<Approval, Held> {
+    let mut newest_first: Vec<&Reviewed> = reviewed.iter().collect();
+    newest_first.sort_by_key(|pull| std::cmp::Reverse(pull.number));
+    let mut why = Held::Unreviewed;
+    for pull in newest_first {
+        let shown = pull
+            .digests
+            .get(&pull.head)
+            .and_then(|digests| digests.get(name));
+        let held = match shown {
+            None => continue,
+            Some(shown) if shown != digest => Held::OtherDigest {
+                pull: pull.number,
+                reviewed: shown.clone(),
+            },
+            Some(_) => {
+                let missing = missing_consent(plan, name, digest, pull, memberships);
+                if missing.is_empty() {
+                    return Ok(Approval::Reviewed { pull: pull.number });
+                }
+                Held::NoConsent {
+                    pull: pull.number,
+                    missing,
+                }
+            }
+        };
+        // A missing consent is closer to the goal than another digest.
+        if why == Held::Unreviewed || matches!(held, Held::NoConsent { .. }) {
+            why = held;
+        }
+    }
+    Err(why)
+}
+
+/// The projects whose owners have not agreed, with those who could.
+fn missing_consent(
+    plan: &Plan,
+    name: &PipelineName,
+    digest: &Digest,
+    pull: &Reviewed,
+    memberships: &Memberships,
+) -> BTreeMap<ProjectId, BTreeSet<Owner>> {
+    let voices = voices(name, digest, pull);
+    let estate = &plan.policies.estate;
+    let projects = plan
+        .pipelines
+        .get(name)
+        .map(|pipeline| &pipeline.consenting);
+    projects
+        .into_iter()
+        .flatten()
+        .filter_map(|project| {
+            let mut owners = estate.owners_of(project);
+            if owners.is_empty() {
+                // A project that left the estate: the house answers for it.
+                owners.clone_from(&estate.owners);
+            }
+            let agreed = voices.iter().any(|login| {
+                owners
+                    .iter()
+                    .any(|owner| memberships.speaks_for(login, owner))
+            });
+            (!agreed).then(|| (project.clone(), owners))
+        })
+        .collect()
+}
+
+/// Who agreed: the author, and those who approved the head or a commit with the same digest.
+/// Merging is not agreeing.
+fn voices<'a>(name: &PipelineName, digest: &Digest, pull: &'a Reviewed) -> BTreeSet<&'a str> {
+    let same = |commit: &CommitSha| {
+        *commit == pull.head
+            || pull
+                .digests
+                .get(commit)
+                .and_then(|digests| digests.get(name))
+                == Some(digest)
+    };
+    pull.approvals
+        .iter()
+        .filter(|review| same(&review.commit))
+        .map(|review| review.login.as_str())
+        .chain([pull.author.as_str()])
+        .collect()
+}
+
+/// Holds every pipeline that lets something go, if together they let go of too much.
+fn hold_over_budget(
+    plan: &Plan,
+    approved: &mut BTreeMap<PipelineName, Approval>,
+    held: &mut BTreeMap<PipelineName, Held>,
+) {
+    let limit = plan.policies.defaults.prunes_per_apply;
+    let prunes = pruned(plan, approved).len();
+    if prunes <= usize::try_from(limit).unwrap_or(usize::MAX) {
+        return;
+    }
+    let removing: Vec<PipelineName> = approved
+        .keys()
+        .filter(|name| {
+            plan.pipelines.get(*name).is_some_and(|one| {
+                one.recorded
+                    .keys()
+                    .any(|key| !one.desired.contains_key(key))
+            })
+        })
+        .cloned()
+        .collect();
+    for name in removing {
+        approved.remove(&name);
+        held.insert(name, Held::PruneBudget { prunes, limit });
+    }
+}
+
+/// The keys that go: let go by an approved pipeline, made by us, and held by nobody else.
+/// Approved pipelines hold what they shall hold; all others what their Record holds.
+pub(super) fn pruned(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+) -> BTreeSet<ObjectKey> {
+    let mut kept: BTreeSet<&ObjectKey> = BTreeSet::new();
+    let mut taken_over: BTreeSet<&PipelineName> = BTreeSet::new();
+    for name in approved.keys() {
+        if let Some(pipeline) = plan.pipelines.get(name) {
+            kept.extend(pipeline.desired.keys());
+            taken_over.extend(&pipeline.renamed_from);
+        }
+    }
+    for (name, record) in &plan.records {
+        if !approved.contains_key(name) && !taken_over.contains(name) {
+            kept.extend(record.keys.iter().map(|given| &given.key));
+        }
+    }
+    approved
+        .keys()
+        .filter_map(|name| plan.pipelines.get(name))
+        .flat_map(|pipeline| &pipeline.recorded)
+        .filter(|(key, how)| {
+            **how == How::Made && !matches!(key, ObjectKey::Dataset { .. }) && !kept.contains(key)
+        })
+        .map(|(key, _)| key.clone())
+        .collect()
+}

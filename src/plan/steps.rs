@@ -1,0 +1,368 @@
+//! Steps: the writes of an approved plan, in order, each one request's worth.
+//!
+//! Record first, then identity, dataset, grants, RBAC and semaphore, CronWorkflow; what
+//! goes, goes in reverse and last; the Record's end last of all. Applied again after any
+//! crash, the same Steps end in the same state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::name::{CommitSha, Location, PipelineName};
+use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, ServiceAccount};
+
+use super::approve::{Approval, pruned};
+use super::record::{Applied, Approved, Record, VERSION, list};
+use super::{Action, Intent, PipelinePlan, Plan};
+
+/// One write, and the pipelines that want it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub write: Write,
+    /// The approved pipelines behind it. If all of them have failed, it is not attempted.
+    pub pipelines: BTreeSet<PipelineName>,
+}
+
+/// A request to one plane.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Before anything else of the pipeline: what it may be given from here on.
+    BeginRecord(Record),
+    CreateServiceAccount {
+        account: ServiceAccount,
+        display_name: String,
+    },
+    /// With its whole access list, because the default one would make the bot its owner.
+    CreateDataset {
+        dataset: Resource,
+        location: Location,
+        access: BTreeSet<(Role, Member)>,
+    },
+    AddGrants {
+        resource: Resource,
+        grants: BTreeSet<(Role, Member)>,
+    },
+    Apply {
+        kind: Kind,
+        name: String,
+        manifest: serde_json::Value,
+        force: Force,
+    },
+    Delete {
+        kind: Kind,
+        name: String,
+    },
+    RemoveGrants {
+        resource: Resource,
+        grants: BTreeSet<(Role, Member)>,
+    },
+    DeleteServiceAccount {
+        account: ServiceAccount,
+    },
+    /// Everything was done and read back: what the pipeline holds now.
+    EndRecord(Record),
+    /// Nothing is left that the pipeline holds.
+    RemoveRecord {
+        pipeline: PipelineName,
+    },
+}
+
+/// Whether a field that somebody else owns is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Force {
+    /// A conflict is reported.
+    No,
+    /// To adopt or to mend, on the version of the object that was seen.
+    OnVersion(String),
+}
+
+/// The Steps for the approved pipelines.
+pub(super) fn steps(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+    commit: &CommitSha,
+) -> Vec<Step> {
+    let going = pruned(plan, approved);
+    let mut steps = Vec::new();
+    for (name, approval) in approved {
+        if let Some(pipeline) = plan.pipelines.get(name) {
+            let record = begin(name, pipeline, approval, commit);
+            steps.push(Step {
+                write: Write::BeginRecord(record),
+                pipelines: [name.clone()].into(),
+            });
+        }
+    }
+    steps.extend(coming(plan, approved));
+    steps.extend(leaving(plan, approved, &going));
+    for (name, approval) in approved {
+        if let Some(pipeline) = plan.pipelines.get(name) {
+            steps.extend(end(name, pipeline, approval, commit));
+        }
+    }
+    steps
+}
+
+fn begin(
+    name: &PipelineName,
+    pipeline: &PipelinePlan,
+    approval: &Approval,
+    commit: &CommitSha,
+) -> Record {
+    let mut keys = pipeline.recorded.clone();
+    keys.extend(pipeline.desired.clone());
+    let before = pipeline.record.as_ref();
+    Record {
+        version: VERSION,
+        pipeline: name.clone(),
+        path: pipeline.path.clone(),
+        approved: match (approval, before) {
+            // What is resumed keeps the name of the pull request that allowed it.
+            (Approval::Recorded, Some(record)) => record.approved.clone(),
+            (Approval::Recorded, None) => Approved {
+                digest: pipeline.digest.clone(),
+                commit: commit.clone(),
+                pull: None,
+            },
+            (Approval::Reviewed { pull }, _) => Approved {
+                digest: pipeline.digest.clone(),
+                commit: commit.clone(),
+                pull: Some(*pull),
+            },
+        },
+        applied: before.and_then(|record| record.applied.clone()),
+        keys: list(&keys),
+    }
+}
+
+fn end(
+    name: &PipelineName,
+    pipeline: &PipelinePlan,
+    approval: &Approval,
+    commit: &CommitSha,
+) -> Vec<Step> {
+    let step = |write| Step {
+        write,
+        pipelines: [name.clone()].into(),
+    };
+    let mut steps = Vec::new();
+    if pipeline.intent == Intent::Remove {
+        steps.push(step(Write::RemoveRecord {
+            pipeline: name.clone(),
+        }));
+    } else {
+        let mut record = begin(name, pipeline, approval, commit);
+        record.keys = list(&pipeline.desired);
+        record.applied = Some(Applied {
+            digest: pipeline.settled.clone(),
+            commit: commit.clone(),
+        });
+        steps.push(step(Write::EndRecord(record)));
+    }
+    if let Some(old) = &pipeline.renamed_from {
+        steps.push(step(Write::RemoveRecord {
+            pipeline: old.clone(),
+        }));
+    }
+    steps
+}
+
+/// What is created, configured or adopted, in the keys' order.
+fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut grants: BTreeMap<Resource, (BTreeSet<(Role, Member)>, BTreeSet<PipelineName>)> =
+        BTreeMap::new();
+    for (key, change) in &plan.changes {
+        let pipelines = wanting(plan, approved, key);
+        let (Some(object), false) = (&change.object, pipelines.is_empty()) else {
+            continue;
+        };
+        match (key, object, &change.action) {
+            (
+                ObjectKey::ServiceAccount(account),
+                Object::ServiceAccount { display_name },
+                Action::Create,
+            ) => {
+                steps.push(Step {
+                    write: Write::CreateServiceAccount {
+                        account: account.clone(),
+                        display_name: display_name.clone(),
+                    },
+                    pipelines,
+                });
+            }
+            (
+                ObjectKey::Dataset { project, dataset },
+                Object::Dataset { location },
+                Action::Create,
+            ) => {
+                let dataset = Resource::Dataset {
+                    project: project.clone(),
+                    dataset: dataset.clone(),
+                };
+                steps.push(Step {
+                    write: Write::CreateDataset {
+                        access: access_of(plan, approved, &dataset),
+                        dataset,
+                        location: location.clone(),
+                    },
+                    pipelines,
+                });
+            }
+            (
+                ObjectKey::Grant(Grant {
+                    resource,
+                    role,
+                    member,
+                }),
+                _,
+                Action::Create,
+            ) => {
+                let (pairs, owners) = grants.entry(resource.clone()).or_default();
+                pairs.insert((*role, member.clone()));
+                owners.extend(pipelines);
+            }
+            (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest), action) => {
+                if let Some(force) = force(plan, &pipelines, action) {
+                    steps.push(Step {
+                        write: Write::Apply {
+                            kind: *kind,
+                            name: name.clone(),
+                            manifest: manifest.clone(),
+                            force,
+                        },
+                        pipelines,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    let google = steps.partition_point(|step| !matches!(step.write, Write::Apply { .. }));
+    let grants = grants
+        .into_iter()
+        .map(|(resource, (grants, pipelines))| Step {
+            write: Write::AddGrants { resource, grants },
+            pipelines,
+        });
+    steps.splice(google..google, grants);
+    steps
+}
+
+/// How a manifest is written; `None` if it is not.
+fn force(plan: &Plan, pipelines: &BTreeSet<PipelineName>, action: &Action) -> Option<Force> {
+    let on_version = |version: &Option<String>| version.clone().map_or(Force::No, Force::OnVersion);
+    match action {
+        Action::Create => Some(Force::No),
+        Action::Adopt {
+            resource_version, ..
+        } => Some(on_version(resource_version)),
+        // What differs although nothing was changed in Git has drifted, and is mended.
+        Action::Configure {
+            resource_version, ..
+        } => {
+            let drifted = pipelines.iter().all(|name| {
+                plan.pipelines
+                    .get(name)
+                    .is_some_and(|one| one.intent == Intent::Keep)
+            });
+            Some(if drifted {
+                on_version(resource_version)
+            } else {
+                Force::No
+            })
+        }
+        Action::Unchanged | Action::Prune | Action::Release(_) => None,
+    }
+}
+
+/// What goes, in the reverse of the keys' order.
+fn leaving(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+    going: &BTreeSet<ObjectKey>,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut grants: BTreeMap<Resource, (BTreeSet<(Role, Member)>, BTreeSet<PipelineName>)> =
+        BTreeMap::new();
+    let mut accounts = Vec::new();
+    for key in going.iter().rev() {
+        let pipelines: BTreeSet<PipelineName> = approved
+            .keys()
+            .filter(|name| {
+                plan.pipelines
+                    .get(*name)
+                    .is_some_and(|one| one.recorded.contains_key(key))
+            })
+            .cloned()
+            .collect();
+        match key {
+            ObjectKey::Kubernetes { kind, name } => steps.push(Step {
+                write: Write::Delete {
+                    kind: *kind,
+                    name: name.clone(),
+                },
+                pipelines,
+            }),
+            ObjectKey::Grant(Grant {
+                resource,
+                role,
+                member,
+            }) => {
+                let (pairs, owners) = grants.entry(resource.clone()).or_default();
+                pairs.insert((*role, member.clone()));
+                owners.extend(pipelines);
+            }
+            ObjectKey::ServiceAccount(account) => accounts.push(Step {
+                write: Write::DeleteServiceAccount {
+                    account: account.clone(),
+                },
+                pipelines,
+            }),
+            ObjectKey::Dataset { .. } => {}
+        }
+    }
+    steps.extend(
+        grants
+            .into_iter()
+            .rev()
+            .map(|(resource, (grants, pipelines))| Step {
+                write: Write::RemoveGrants { resource, grants },
+                pipelines,
+            }),
+    );
+    steps.extend(accounts);
+    steps
+}
+
+/// The approved pipelines that shall hold the key.
+fn wanting(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+    key: &ObjectKey,
+) -> BTreeSet<PipelineName> {
+    approved
+        .keys()
+        .filter(|name| {
+            plan.pipelines
+                .get(*name)
+                .is_some_and(|one| one.desired.contains_key(key))
+        })
+        .cloned()
+        .collect()
+}
+
+/// Every grant on a dataset that an approved pipeline wants.
+fn access_of(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+    dataset: &Resource,
+) -> BTreeSet<(Role, Member)> {
+    plan.changes
+        .keys()
+        .filter_map(|key| match key {
+            ObjectKey::Grant(grant) if grant.resource == *dataset => Some((key, grant)),
+            _ => None,
+        })
+        .filter(|(key, _)| !wanting(plan, approved, key).is_empty())
+        .map(|(_, grant)| (grant.role, grant.member.clone()))
+        .collect()
+}

@@ -1,0 +1,221 @@
+//! A pipeline's CronWorkflows: one for each distinct schedule, with disjoint tables.
+//!
+//! Only fields that Argo Workflows 3.6, 3.7 and 4.1 all accept. `suspend` is rendered only
+//! where the file says so: a person who suspends a CronWorkflow keeps it suspended,
+//! because a field that we never send is not ours.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::name::PgName;
+use crate::object::{Kind, Object, ObjectKey};
+use crate::pipeline::{Bound, Schedule, TableSelection};
+use crate::policy::Defaults;
+
+use super::labels::{PIPELINE_LABEL, manifest};
+use super::{House, Identity, short_hash};
+
+/// The variable that carries a run's spec to `pipewright sync`.
+pub const ENVIRONMENT: &str = "PIPEWRIGHT_RUN_SPEC";
+/// Version of that spec's format.
+pub const RUN_SPEC_VERSION: u32 = 1;
+
+/// The runner's own exit code for a failure that another attempt would only repeat.
+/// Everything else is tried again, -1 of an evicted pod included.
+const PERMANENT_EXIT_CODE: i32 = 2;
+
+pub(super) fn objects(
+    bound: &Bound,
+    identity: &Identity,
+    defaults: &Defaults,
+    house: &House,
+) -> BTreeMap<ObjectKey, Object> {
+    let further: BTreeSet<PgName> = bound
+        .schedules()
+        .into_iter()
+        .filter_map(|(_, tables)| tables)
+        .flatten()
+        .collect();
+    bound
+        .schedules()
+        .into_iter()
+        .map(|(schedule, tables)| {
+            let (name, tables) = match tables {
+                None => (
+                    bound.pipeline.name.to_string(),
+                    without(&bound.pipeline.tables, &further),
+                ),
+                Some(tables) => (
+                    format!(
+                        "{}-{}",
+                        bound.pipeline.name,
+                        short_hash(schedule.as_str(), 8)
+                    ),
+                    TableSelection::Only(tables),
+                ),
+            };
+            let manifest =
+                cron_workflow(&name, &schedule, &tables, bound, identity, defaults, house);
+            let key = ObjectKey::Kubernetes {
+                kind: Kind::CronWorkflow,
+                name,
+            };
+            (key, Object::Kubernetes(manifest))
+        })
+        .collect()
+}
+
+/// The selection less the tables that have a schedule of their own.
+fn without(tables: &TableSelection, further: &BTreeSet<PgName>) -> TableSelection {
+    match tables {
+        TableSelection::All if further.is_empty() => TableSelection::All,
+        TableSelection::All => TableSelection::Except(further.clone()),
+        TableSelection::Except(excluded) => TableSelection::Except(excluded | further),
+        TableSelection::Only(only) => TableSelection::Only(only - further),
+    }
+}
+
+fn cron_workflow(
+    name: &str,
+    schedule: &Schedule,
+    tables: &TableSelection,
+    bound: &Bound,
+    identity: &Identity,
+    defaults: &Defaults,
+    house: &House,
+) -> Value {
+    let pipeline = &bound.pipeline;
+    let labels = BTreeMap::from([
+        (PIPELINE_LABEL, pipeline.name.to_string()),
+        ("pipewright.dev/service", pipeline.service.to_string()),
+    ]);
+    let mut annotations = BTreeMap::from([("pipewright.dev/path", pipeline.origin.path.clone())]);
+    if !pipeline.owners.is_empty() {
+        let owners: Vec<&str> = pipeline.owners.iter().map(|owner| owner.as_str()).collect();
+        annotations.insert("pipewright.dev/owners", owners.join(","));
+    }
+    let (semaphore, key) = identity.semaphore();
+    let mut spec = json!({
+        "schedules": [schedule.as_str()],
+        "timezone": bound.timezone.as_str(),
+        "concurrencyPolicy": "Forbid",
+        // A controller that was down for an hour still starts the night's run, once.
+        "startingDeadlineSeconds": 3600,
+        "successfulJobsHistoryLimit": 20,
+        "failedJobsHistoryLimit": 20,
+        "workflowMetadata": { "labels": labels },
+        "workflowSpec": {
+            "entrypoint": "sync",
+            "serviceAccountName": identity.kubernetes,
+            "activeDeadlineSeconds": i64::from(defaults.run_hours) * 3600,
+            "podMetadata": { "labels": labels },
+            "synchronization": {
+                // Never more runs against a database than it bears.
+                "semaphores": [{ "configMapKeyRef": { "name": semaphore, "key": key } }],
+                // Forbid knows only its own ticks; a manual run holds this as well.
+                "mutexes": [{ "name": format!("pipewright-{name}") }],
+            },
+            "metrics": metrics(bound),
+            "templates": [template(tables, bound, house)],
+        },
+    });
+    if pipeline.suspend
+        && let Some(spec) = spec.as_object_mut()
+    {
+        spec.insert("suspend".to_owned(), Value::Bool(true));
+    }
+    let mut manifest = manifest(
+        Kind::CronWorkflow,
+        &house.namespace,
+        name,
+        labels,
+        annotations,
+    );
+    if let Some(manifest) = manifest.as_object_mut() {
+        manifest.insert("spec".to_owned(), spec);
+    }
+    manifest
+}
+
+fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
+    json!({
+        "name": "sync",
+        "container": {
+            "image": house.runner_image,
+            "command": ["pipewright"],
+            "args": ["sync"],
+            "env": [{ "name": ENVIRONMENT, "value": run_spec(tables, bound) }],
+            // The only place the runner writes to; the rest of the file system is read-only.
+            "volumeMounts": [{ "name": "run", "mountPath": "/run/pipewright" }],
+            "resources": {
+                "requests": { "cpu": "50m", "memory": "64Mi" },
+                "limits": { "memory": "256Mi" },
+            },
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "runAsNonRoot": true,
+                "capabilities": { "drop": ["ALL"] },
+                "seccompProfile": { "type": "RuntimeDefault" },
+            },
+        },
+        // Without a default, a pod that died before it wrote the file would end the run as
+        // Error, and hide why.
+        "outputs": { "parameters": [{
+            "name": "report",
+            "valueFrom": { "path": "/run/pipewright/report.json", "default": "" },
+        }] },
+        "volumes": [{ "name": "run", "emptyDir": {} }],
+        "retryStrategy": {
+            "limit": "3",
+            "retryPolicy": "Always",
+            "expression": format!("asInt(lastRetry.exitCode) != {PERMANENT_EXIT_CODE}"),
+            "backoff": { "duration": "60", "factor": "2", "maxDuration": "3600" },
+        },
+    })
+}
+
+/// What the run shall do, as JSON for the environment.
+fn run_spec(tables: &TableSelection, bound: &Bound) -> String {
+    let pipeline = &bound.pipeline;
+    let spec = json!({
+        "version": RUN_SPEC_VERSION,
+        "pipeline": pipeline.name,
+        "service": pipeline.service,
+        "project": pipeline.project,
+        "connection": bound.connection.to_string(),
+        "instance": bound.instance,
+        "location": bound.location,
+        "dataset": pipeline.dataset,
+        "database": pipeline.database,
+        "schema": pipeline.schema,
+        "tables": tables,
+    });
+    // Argo expands `{{…}}` wherever it stands. In JSON two opening braces in a row occur
+    // inside strings only, and there they may be written as escapes.
+    spec.to_string().replace("{{", "\\u007b\\u007b")
+}
+
+/// One gauge and one counter, so that a failing run is found by service and pipeline.
+fn metrics(bound: &Bound) -> Value {
+    let labels = json!([
+        { "key": "service", "value": bound.pipeline.service },
+        { "key": "pipeline", "value": bound.pipeline.name },
+        { "key": "status", "value": "{{workflow.status}}" },
+    ]);
+    json!({ "prometheus": [
+        {
+            "name": "pipewright_runs_total",
+            "help": "Runs of a pipeline, by how they ended",
+            "labels": labels,
+            "counter": { "value": "1" },
+        },
+        {
+            "name": "pipewright_run_duration_seconds",
+            "help": "How long the last run of a pipeline took",
+            "labels": labels,
+            "gauge": { "value": "{{workflow.duration}}" },
+        },
+    ] })
+}

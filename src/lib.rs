@@ -4,19 +4,27 @@
 //!  forge            core            git         core                 core              planes            core                core         apply       core      forge
 //!  bytes -verify-> Event -lane--> Snapshot -> parse -> Pipelines -> render -> Desired -> observe -> Observed -> plan -> Plan -> approve -> Steps -> Outcomes -> report -> comment/check
 //! ```
+//!
+//! The modules stand in reading order. The core is sync, total and free of IO, clock and
+//! environment; each edge owns one outside system; the shell is the only part that sees both.
 
-pub mod estate;
+// Core.
+pub mod name;
+pub mod snapshot;
 pub mod event;
 pub mod finding;
-pub mod name;
-pub mod object;
-pub mod pipeline;
-pub mod plan;
-pub mod policy;
-pub mod proposal;
-pub mod render;
-pub mod snapshot;
 pub mod yaml;
+pub mod estate;
+pub mod pipeline;
+pub mod policy;
+pub mod object;
+pub mod render;
+pub mod proposal;
+pub mod plan;
 
+// Edges.
+pub mod edges;
+
+// Not part of the production image.
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

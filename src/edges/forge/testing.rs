@@ -1,0 +1,48 @@
+//! A GitHub of a few canned answers, for the tests of this module.
+
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{Forge, ForgeConfig};
+use crate::sandbox::server::Server;
+
+pub(super) const APP: u64 = 42;
+pub(super) const REPO: &str = "/repos/acme/pipelines";
+
+pub(super) fn config(url: String, key: &str) -> ForgeConfig {
+    ForgeConfig {
+        api_url: url,
+        repository: "acme/pipelines".parse().unwrap(),
+        app_id: APP,
+        key_pem: SecretString::from(key.to_owned()),
+    }
+}
+
+pub(super) const KEY: &str = include_str!("../../../tests/data/app-key.pem");
+
+/// A connected forge over `routes` and what connecting needs.
+pub(super) async fn forge(routes: Router) -> (Forge, Server) {
+    let server = Server::start(routes.merge(app())).await.unwrap();
+    let forge = Forge::connect(&config(server.url(), KEY)).await.unwrap();
+    (forge, server)
+}
+
+/// The App, its installation and its tokens.
+pub(super) fn app() -> Router {
+    let installation = || async { Json(json!({"id": 7})) };
+    let app = || async { Json(json!({"id": APP, "slug": "pipewright-acme"})) };
+    let token = || async {
+        let body = json!({
+            "token": "ghs_secret",
+            "expires_at": "2099-01-01T00:00:00Z",
+            "permissions": {},
+        });
+        (http::StatusCode::CREATED, Json(body))
+    };
+    Router::new()
+        .route(&format!("{REPO}/installation"), get(installation))
+        .route("/app", get(app))
+        .route("/app/installations/7/access_tokens", post(token))
+}

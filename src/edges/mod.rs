@@ -1,0 +1,2 @@
+//! One outside system each; edges never import each other.
+pub mod forge;

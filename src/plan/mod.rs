@@ -10,6 +10,7 @@ pub mod approve;
 pub mod compare;
 mod digest;
 pub mod observed;
+pub mod outcome;
 pub mod record;
 pub mod steps;
 mod verify;

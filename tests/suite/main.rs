@@ -1,0 +1,16 @@
+//! One binary for all tests that cross modules: it is linked once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    unreachable_pub
+)]
+
+mod common;
+mod example;
+mod model;
+mod planning;
+mod properties;
+mod tidy;

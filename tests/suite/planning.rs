@@ -1,0 +1,483 @@
+//! From files to an approved plan: the promises of the core, one story each.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipewright::name::{CommitSha, Digest, PipelineName};
+use pipewright::plan::approval::{ApprovingReview, Memberships, Reviewed};
+use pipewright::plan::approve::{Approval, ApprovedPlan, Held, Mandate, Refusal, approve};
+use pipewright::plan::{Action, Intent, Plan};
+use pipewright::proposal::{Proposal, propose};
+
+use crate::common::{house, proposal_of, repository, snapshot_of};
+use crate::model::World;
+
+type Files = BTreeMap<String, String>;
+
+fn name(text: &str) -> PipelineName {
+    text.parse().unwrap()
+}
+
+fn commit(digit: char) -> CommitSha {
+    digit.to_string().repeat(40).parse().unwrap()
+}
+
+fn default_branch(files: &Files) -> Proposal {
+    propose(&snapshot_of(files), &house())
+}
+
+fn world() -> World {
+    World::default().with_connections(&default_branch(&repository()))
+}
+
+/// A merged pull request by `author` that showed `digests`.
+fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
+    let head = commit(char::from_digit(u32::try_from(number).unwrap() % 10, 10).unwrap());
+    Reviewed {
+        number,
+        author: author.into(),
+        head: head.clone(),
+        merge_commit: None,
+        digests: [(
+            head,
+            digests
+                .iter()
+                .map(|(one, digest)| (name(one), (*digest).clone()))
+                .collect(),
+        )]
+        .into(),
+        approvals: BTreeSet::new(),
+    }
+}
+
+fn approved_by(mut pull: Reviewed, login: &str) -> Reviewed {
+    let commit = pull.head.clone();
+    pull.approvals.insert(ApprovingReview {
+        login: login.into(),
+        commit,
+    });
+    pull
+}
+
+fn memberships() -> Memberships {
+    let team = |team: &str, login: &str| (team.parse().unwrap(), login.to_owned());
+    Memberships {
+        members: [
+            team("@acme/orders", "olga"),
+            team("@acme/billing", "bert"),
+            team("@acme/data-platform", "dana"),
+        ]
+        .into(),
+    }
+}
+
+fn mandate(reviewed: Vec<Reviewed>) -> Mandate {
+    Mandate::Apply {
+        commit: commit('f'),
+        reviewed,
+        memberships: memberships(),
+    }
+}
+
+/// Reviews, merges and applies everything that `files` ask for.
+fn settle(world: &mut World, files: &Files) -> ApprovedPlan {
+    let plan = world.plan(&default_branch(files));
+    let digests: Vec<(&str, &Digest)> = plan
+        .pipelines
+        .iter()
+        .map(|(one, plan)| (one.as_str(), &plan.digest))
+        .collect();
+    let pull = approved_by(approved_by(merged(1, "olga", &digests), "bert"), "dana");
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert_eq!(approved.held(), &BTreeMap::new());
+    world.apply(&approved, usize::MAX);
+    approved
+}
+
+fn digest_of(plan: &Plan, pipeline: &str) -> Digest {
+    plan.pipelines[&name(pipeline)].digest.clone()
+}
+
+fn keys(plan: &Plan, wanted: fn(&Action) -> bool) -> Vec<String> {
+    plan.changes
+        .iter()
+        .filter(|(_, change)| wanted(&change.action))
+        .map(|(key, _)| key.to_string())
+        .collect()
+}
+
+#[test]
+fn the_articles_example_plans_to_exactly_these_objects() {
+    let mut files = repository();
+    files.retain(|path, _| path.starts_with("policies/"));
+    let base = files.clone();
+    files.insert(
+        "pipelines/db1.yaml".into(),
+        "## Required
+bq_project_id: acme-orders
+bq_connection_id: orders-db
+bq_dataset_name: dataplatform_db1_schema1
+service_name: some_service
+db_catalog_name: orders
+db_schema_name: schema1
+## Optional
+## Table configuration
+target_tables:
+  - table1
+"
+        .into(),
+    );
+    let plan = world().plan(&propose(&proposal_of(&base, &files), &house()));
+    assert_eq!(plan.findings, vec![]);
+    assert_eq!(
+        keys(&plan, |action| *action == Action::Create),
+        [
+            "service account pw-orders-bf46b846@acme-identities.iam.gserviceaccount.com",
+            "dataset acme-orders.dataplatform_db1_schema1",
+            "roles/iam.workloadIdentityUser for pipelines/pw-orders-bf46b846 on service account pw-orders-bf46b846@acme-identities.iam.gserviceaccount.com",
+            "roles/bigquery.jobUser for pw-orders-bf46b846@acme-identities.iam.gserviceaccount.com on project acme-orders",
+            "roles/bigquery.connectionUser for pw-orders-bf46b846@acme-identities.iam.gserviceaccount.com on connection acme-orders.asia-northeast1.orders-db",
+            "WRITER for pw-orders-bf46b846@acme-identities.iam.gserviceaccount.com on dataset acme-orders.dataplatform_db1_schema1",
+            "ServiceAccount pw-orders-bf46b846",
+            "Role pipewright-taskresults",
+            "RoleBinding pw-orders-bf46b846",
+            "ConfigMap pw-orders-bf46b846-semaphore",
+            "CronWorkflow db1",
+        ]
+    );
+    assert_eq!(plan.changes.len(), 11);
+    assert_eq!(plan.access.isolation.violations, Vec::<String>::new());
+}
+
+#[test]
+fn after_an_apply_there_is_nothing_left_to_plan() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let plan = world.plan(&default_branch(&repository()));
+    assert_eq!(keys(&plan, Action::is_write), Vec::<String>::new());
+    for pipeline in plan.pipelines.keys() {
+        assert!(!plan.is_pending(pipeline), "{pipeline}");
+        assert_eq!(plan.pipelines[pipeline].intent, Intent::Keep);
+    }
+    let again = approve(&plan, &mandate(vec![])).unwrap();
+    assert!(again.steps().is_empty() && again.held().is_empty());
+}
+
+#[test]
+fn the_same_tree_gives_the_same_bytes() {
+    let files = repository();
+    let one = format!("{:?}", world().plan(&default_branch(&files)));
+    let two = format!("{:?}", world().plan(&default_branch(&files.clone())));
+    assert_eq!(one, two);
+}
+
+#[test]
+fn a_neighbours_merge_does_not_change_a_digest() {
+    let mut world = world();
+    let base = repository();
+    let mut ours = base.clone();
+    ours.insert(
+        "pipelines/orders/orders.yaml".into(),
+        base["pipelines/orders/orders.yaml"].clone() + "readers: ['group:bi@acme.example']\n",
+    );
+    let shown = digest_of(
+        &world.plan(&propose(&proposal_of(&base, &ours), &house())),
+        "orders",
+    );
+    // Meanwhile a pipeline of the same instance and one of another are merged and applied,
+    // and one of them leaves again.
+    settle(&mut world, &base);
+    let mut later = ours.clone();
+    later.remove("pipelines/orders/returns.yaml");
+    later.remove("pipelines/billing/invoices.yaml");
+    assert_eq!(
+        digest_of(&world.plan(&default_branch(&later)), "orders"),
+        shown
+    );
+}
+
+#[test]
+fn a_pull_request_plans_only_what_it_changes() {
+    let base = repository();
+    let mut ours = base.clone();
+    ours.remove("pipelines/billing/invoices.yaml");
+    let mut world = world();
+    settle(&mut world, &base);
+    let plan = world.plan(&propose(&proposal_of(&base, &ours), &house()));
+    assert_eq!(
+        plan.pipelines
+            .keys()
+            .map(PipelineName::as_str)
+            .collect::<Vec<_>>(),
+        ["invoices"]
+    );
+    assert_eq!(plan.pipelines[&name("invoices")].intent, Intent::Remove);
+    assert_eq!(
+        keys(&plan, |action| matches!(action, Action::Release(_))),
+        ["dataset acme-billing.dataplatform_billing_public"],
+    );
+}
+
+#[test]
+fn a_held_neighbour_holds_nobody_and_is_applied_once_its_owner_agrees() {
+    let mut world = world();
+    let plan = world.plan(&default_branch(&repository()));
+    let (orders, invoices) = (digest_of(&plan, "orders"), digest_of(&plan, "invoices"));
+    let without = merged(1, "stranger", &[("orders", &orders)]);
+    let with = approved_by(merged(2, "stranger", &[("invoices", &invoices)]), "bert");
+    let approved = approve(&plan, &mandate(vec![without.clone(), with.clone()])).unwrap();
+    assert_eq!(
+        approved.approved(),
+        &[(name("invoices"), Approval::Reviewed { pull: 2 })].into()
+    );
+    let Held::NoConsent { pull: 1, missing } = &approved.held()[&name("orders")] else {
+        panic!("{:?}", approved.held())
+    };
+    assert_eq!(
+        missing.keys().map(ToString::to_string).collect::<Vec<_>>(),
+        ["acme-orders"]
+    );
+    assert_eq!(approved.held()[&name("returns")], Held::Unreviewed);
+    world.apply(&approved, usize::MAX);
+    assert_eq!(
+        world
+            .records()
+            .keys()
+            .map(PipelineName::as_str)
+            .collect::<Vec<_>>(),
+        ["invoices"]
+    );
+
+    let plan = world.plan(&default_branch(&repository()));
+    let now = vec![approved_by(without, "Olga"), with];
+    let approved = approve(&plan, &mandate(now)).unwrap();
+    assert_eq!(
+        approved.approved(),
+        &[(name("orders"), Approval::Reviewed { pull: 1 })].into()
+    );
+}
+
+#[test]
+fn consent_is_not_taken_from_anyone_else() {
+    let world = world();
+    let plan = world.plan(&default_branch(&repository()));
+    let orders = digest_of(&plan, "orders");
+    let other = Digest::of(b"another plan");
+    let held = |pull: Reviewed| {
+        approve(&plan, &mandate(vec![pull])).unwrap().held()[&name("orders")].clone()
+    };
+    // Owners of another project, and of the house, where the project has its own.
+    for login in ["bert", "dana", "stranger"] {
+        let pull = approved_by(merged(1, "stranger", &[("orders", &orders)]), login);
+        assert!(matches!(held(pull), Held::NoConsent { .. }), "{login}");
+    }
+    // The owner approved an older head that showed something else.
+    let mut pull = merged(1, "stranger", &[("orders", &orders)]);
+    pull.digests
+        .insert(commit('e'), [(name("orders"), other.clone())].into());
+    pull.approvals.insert(ApprovingReview {
+        login: "olga".into(),
+        commit: commit('e'),
+    });
+    assert!(matches!(held(pull.clone()), Held::NoConsent { .. }));
+    // The older head showed the same.
+    pull.digests
+        .insert(commit('e'), [(name("orders"), orders.clone())].into());
+    assert_eq!(
+        approve(&plan, &mandate(vec![pull])).unwrap().approved()[&name("orders")],
+        Approval::Reviewed { pull: 1 }
+    );
+    // Reviewed as something else.
+    let pull = approved_by(merged(1, "olga", &[("orders", &other)]), "olga");
+    assert_eq!(
+        held(pull),
+        Held::OtherDigest {
+            pull: 1,
+            reviewed: other
+        }
+    );
+    // The author is an owner.
+    let pull = merged(1, "olga", &[("orders", &orders)]);
+    assert!(
+        approve(&plan, &mandate(vec![pull]))
+            .unwrap()
+            .approved()
+            .contains_key(&name("orders"))
+    );
+}
+
+#[test]
+fn looking_writes_nothing() {
+    let plan = world().plan(&default_branch(&repository()));
+    assert_eq!(approve(&plan, &Mandate::ReadOnly), Err(Refusal::ReadOnly));
+}
+
+#[test]
+fn stopped_after_any_step_it_ends_the_same_without_another_review() {
+    let mut files = repository();
+    let mut start = world();
+    settle(&mut start, &files);
+    // One change of everything: a reader leaves, a table's schedule goes, one pipeline is new.
+    files.insert(
+        "pipelines/billing/invoices.yaml".into(),
+        files["pipelines/billing/invoices.yaml"]
+            .replace("group:finance@acme.example", "group:audit@acme.example")
+            .replace("    schedule: \"@hourly\"\n", "    schedule: \"@daily\"\n"),
+    );
+    files.remove("pipelines/orders/returns.yaml");
+    let plan = start.plan(&default_branch(&files));
+    let digests: Vec<(&str, &Digest)> = plan
+        .pipelines
+        .iter()
+        .map(|(one, plan)| (one.as_str(), &plan.digest))
+        .collect();
+    let pull = approved_by(merged(3, "olga", &digests), "bert");
+    let approved = approve(&plan, &mandate(vec![pull.clone()])).unwrap();
+    assert_eq!(approved.held(), &BTreeMap::new());
+    let mut end = start.clone();
+    end.apply(&approved, usize::MAX);
+
+    for stop in 0..=approved.steps().len() {
+        let mut world = start.clone();
+        world.apply(&approved, stop);
+        // From the second pass on nobody reads the review again: the Records say it.
+        for pass in 0..2 {
+            let plan = world.plan(&default_branch(&files));
+            let reviews = if pass == 0 && stop < 3 {
+                vec![pull.clone()]
+            } else {
+                vec![]
+            };
+            let resumed = approve(&plan, &mandate(reviews)).unwrap();
+            assert_eq!(resumed.held(), &BTreeMap::new(), "stopped after {stop}");
+            world.apply(&resumed, usize::MAX);
+        }
+        assert_eq!(world.observed, end.observed, "stopped after {stop}");
+    }
+}
+
+#[test]
+fn an_unreadable_file_prunes_nothing_and_a_strangers_typo_holds_nobody() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.insert(
+        "pipelines/orders/orders.yaml".into(),
+        "bq_project_id: [".into(),
+    );
+    files.remove("pipelines/billing/invoices.yaml");
+    let plan = world.plan(&default_branch(&files));
+    assert_eq!(plan.pipelines[&name("orders")].intent, Intent::Blocked);
+    let shown = digest_of(&plan, "invoices");
+    let pull = merged(4, "bert", &[("invoices", &shown)]);
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert!(approved.approved().contains_key(&name("invoices")));
+    assert!(matches!(
+        approved.held()[&name("orders")],
+        Held::Blocked { .. }
+    ));
+    let before = world.records()[&name("orders")].clone();
+    world.apply(&approved, usize::MAX);
+    assert_eq!(world.records()[&name("orders")], before);
+    assert!(!world.records().contains_key(&name("invoices")));
+}
+
+#[test]
+fn an_empty_tree_prunes_nothing() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.retain(|path, _| path.starts_with("policies/"));
+    let plan = world.plan(&default_branch(&files));
+    let digests: Vec<(&str, &Digest)> = plan
+        .pipelines
+        .iter()
+        .map(|(one, plan)| (one.as_str(), &plan.digest))
+        .collect();
+    let pull = approved_by(merged(5, "olga", &digests), "bert");
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert!(approved.steps().is_empty());
+    assert!(
+        approved
+            .held()
+            .values()
+            .all(|held| *held == Held::EmptyTree)
+    );
+}
+
+#[test]
+fn too_many_removals_wait() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.remove("pipelines/billing/invoices.yaml");
+    files.insert(
+        "policies/defaults.yaml".into(),
+        "limits: {prunes_per_apply: 2}\n".into(),
+    );
+    let plan = world.plan(&default_branch(&files));
+    let shown = digest_of(&plan, "invoices");
+    let pull = merged(6, "bert", &[("invoices", &shown)]);
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert!(matches!(
+        approved.held()[&name("invoices")],
+        Held::PruneBudget {
+            prunes: 10..,
+            limit: 2
+        }
+    ));
+}
+
+#[test]
+fn a_renamed_pipeline_keeps_its_grants() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    let text = files.remove("pipelines/orders/orders.yaml").unwrap();
+    files.insert(
+        "pipelines/orders/shop.yaml".into(),
+        text + "previously: orders\n",
+    );
+    let plan = world.plan(&default_branch(&files));
+    assert_eq!(
+        keys(&plan, Action::is_write),
+        ["CronWorkflow orders", "CronWorkflow shop"],
+    );
+    let shown = digest_of(&plan, "shop");
+    let approved = approve(
+        &plan,
+        &mandate(vec![merged(7, "olga", &[("shop", &shown)])]),
+    )
+    .unwrap();
+    assert_eq!(approved.held(), &BTreeMap::new());
+    world.apply(&approved, usize::MAX);
+    assert!(!world.records().contains_key(&name("orders")));
+    let plan = world.plan(&default_branch(&files));
+    assert!(!plan.is_pending(&name("shop")));
+}
+
+#[test]
+fn what_was_there_before_is_adopted_and_never_removed() {
+    let mut other = world();
+    settle(&mut other, &repository());
+    // Everything of Google exists already, and no Record knows of it.
+    let mut world = world();
+    world.observed.google = other.observed.google.clone();
+    let plan = world.plan(&default_branch(&repository()));
+    let adopted = keys(&plan, |action| matches!(action, Action::Adopt { .. }));
+    assert_eq!(
+        adopted.len(),
+        plan.changes.len() - keys(&plan, |a| *a == Action::Create).len()
+    );
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.remove("pipelines/billing/invoices.yaml");
+    settle(&mut world, &files);
+    assert_eq!(
+        world.observed.google.policies,
+        other.observed.google.policies
+    );
+    assert_eq!(
+        world.observed.google.accounts,
+        other.observed.google.accounts
+    );
+}

@@ -17,9 +17,8 @@ pub struct Reviewed {
     pub head: CommitSha,
     /// The commit that merged it.
     pub merge_commit: Option<CommitSha>,
-    /// For the head and for each commit that somebody approved: the digests of our own
-    /// App's check run there. A commit without our check run is absent.
-    pub digests: BTreeMap<CommitSha, Digests>,
+    /// The digests of our own App's newest check run at the head.
+    pub digests: Digests,
     /// Approvals that stand: per person the last review that approves, requests changes
     /// or was dismissed decides, and it approved.
     pub approvals: BTreeSet<ApprovingReview>,
@@ -31,6 +30,9 @@ pub struct ApprovingReview {
     pub login: String,
     /// The head that the reviewer saw.
     pub commit: CommitSha,
+    /// What our check run there showed when they approved. A plan can change without a
+    /// push (the base moves, the world does), and an approval does not move with it.
+    pub shown: Digests,
 }
 
 /// Who belongs to which team, for the teams and people that the question is about.

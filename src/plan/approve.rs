@@ -189,10 +189,7 @@ fn by_review(
     newest_first.sort_by_key(|pull| std::cmp::Reverse(pull.number));
     let mut why = Held::Unreviewed;
     for pull in newest_first {
-        let shown = pull
-            .digests
-            .get(&pull.head)
-            .and_then(|digests| digests.get(name));
+        let shown = pull.digests.get(name);
         let held = match shown {
             None => continue,
             Some(shown) if shown != digest => Held::OtherDigest {
@@ -251,20 +248,12 @@ fn missing_consent(
         .collect()
 }
 
-/// Who agreed: the author, and those who approved the head or a commit with the same digest.
+/// Who agreed: the author, and those who approved when they were shown this very digest.
 /// Merging is not agreeing.
 fn voices<'a>(name: &PipelineName, digest: &Digest, pull: &'a Reviewed) -> BTreeSet<&'a str> {
-    let same = |commit: &CommitSha| {
-        *commit == pull.head
-            || pull
-                .digests
-                .get(commit)
-                .and_then(|digests| digests.get(name))
-                == Some(digest)
-    };
     pull.approvals
         .iter()
-        .filter(|review| same(&review.commit))
+        .filter(|review| review.shown.get(name) == Some(digest))
         .map(|review| review.login.as_str())
         .chain([pull.author.as_str()])
         .collect()

@@ -35,25 +35,22 @@ fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
     Reviewed {
         number,
         author: author.into(),
-        head: head.clone(),
+        head,
         merge_commit: None,
-        digests: [(
-            head,
-            digests
-                .iter()
-                .map(|(one, digest)| (name(one), (*digest).clone()))
-                .collect(),
-        )]
-        .into(),
+        digests: digests
+            .iter()
+            .map(|(one, digest)| (name(one), (*digest).clone()))
+            .collect(),
         approvals: BTreeSet::new(),
     }
 }
 
 fn approved_by(mut pull: Reviewed, login: &str) -> Reviewed {
-    let commit = pull.head.clone();
+    let (commit, shown) = (pull.head.clone(), pull.digests.clone());
     pull.approvals.insert(ApprovingReview {
         login: login.into(),
         commit,
+        shown,
     });
     pull
 }
@@ -270,20 +267,23 @@ fn consent_is_not_taken_from_anyone_else() {
         let pull = approved_by(merged(1, "stranger", &[("orders", &orders)]), login);
         assert!(matches!(held(pull), Held::NoConsent { .. }), "{login}");
     }
-    // The owner approved an older head that showed something else.
-    let mut pull = merged(1, "stranger", &[("orders", &orders)]);
-    pull.digests
-        .insert(commit('e'), [(name("orders"), other.clone())].into());
-    pull.approvals.insert(ApprovingReview {
-        login: "olga".into(),
-        commit: commit('e'),
-    });
-    assert!(matches!(held(pull.clone()), Held::NoConsent { .. }));
-    // The older head showed the same.
-    pull.digests
-        .insert(commit('e'), [(name("orders"), orders.clone())].into());
+    // The owner approved when something else was shown, be it at another head or at this one.
+    let olga = |digest: &Digest| {
+        let mut pull = merged(1, "stranger", &[("orders", &orders)]);
+        let shown = [(name("orders"), digest.clone())].into();
+        pull.approvals.insert(ApprovingReview {
+            login: "olga".into(),
+            commit: commit('e'),
+            shown,
+        });
+        pull
+    };
+    assert!(matches!(held(olga(&other)), Held::NoConsent { .. }));
+    // At an older head, but the same was shown.
     assert_eq!(
-        approve(&plan, &mandate(vec![pull])).unwrap().approved()[&name("orders")],
+        approve(&plan, &mandate(vec![olga(&orders)]))
+            .unwrap()
+            .approved()[&name("orders")],
         Approval::Reviewed { pull: 1 }
     );
     // Reviewed as something else.

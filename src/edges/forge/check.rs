@@ -316,6 +316,7 @@ pub(super) struct RunWire {
     conclusion: Option<String>,
     external_id: Option<String>,
     app: Option<AppIdWire>,
+    pub(super) completed_at: Option<jiff::Timestamp>,
     #[serde(default)]
     output: OutputWire,
 }

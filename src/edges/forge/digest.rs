@@ -53,16 +53,26 @@ pub(super) fn split_block(text: &str) -> (&str, &str) {
     text.split_at_checked(start).unwrap_or((text, ""))
 }
 
+/// The digests of one finished run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) completed_at: Option<jiff::Timestamp>,
+    pub(super) digests: Digests,
+}
+
 impl Forge {
-    /// The digests that our newest finished check run showed at `commit`; None without one.
-    /// A run in progress shows nothing yet that anybody could have approved.
-    ///
-    /// # Errors
-    /// If GitHub does not answer.
-    pub async fn digests_at(&self, commit: &CommitSha) -> Result<Option<Digests>, ForgeError> {
+    /// What our finished check runs at `commit` showed, the newest last. A run whose text
+    /// holds no whole block showed nothing.
+    pub(super) async fn shown_at(&self, commit: &CommitSha) -> Result<Vec<Shown>, ForgeError> {
         let runs = self.our_runs(commit, NAME).await?;
-        let finished = runs.into_iter().rfind(|run| run.is_completed());
-        Ok(finished.and_then(|run| digests_of(run.text())))
+        Ok(runs
+            .iter()
+            .filter(|run| run.is_completed())
+            .map(|run| Shown {
+                completed_at: run.completed_at,
+                digests: digests_of(run.text()).unwrap_or_default(),
+            })
+            .collect())
     }
 }
 

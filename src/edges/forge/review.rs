@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use super::digest::Shown;
 use super::wire::encoded;
 use super::{Forge, ForgeError, PullRequest, PullState, UserWire};
 use crate::event::PullNumber;
 use crate::name::{CommitSha, Owner};
-use crate::plan::approval::{ApprovingReview, Memberships, Reviewed};
+use crate::plan::approval::{ApprovingReview, Digests, Memberships, Reviewed};
 
 impl Forge {
     /// What GitHub holds about the review of a pull request, read now.
@@ -25,16 +26,29 @@ impl Forge {
         let attempt = format!("list reviews of #{number}");
         let path = self.path(&format!("/pulls/{number}/reviews"));
         let reviews: Vec<ReviewWire> = self.list(&attempt, &path).await?;
-        let approvals = standing(reviews);
-
-        let mut commits: BTreeSet<&CommitSha> = approvals.iter().map(|it| &it.commit).collect();
-        commits.insert(&head);
-        let mut digests = BTreeMap::new();
-        for commit in commits {
-            if let Some(found) = self.digests_at(commit).await? {
-                digests.insert(commit.clone(), found);
+        let mut runs = BTreeMap::new();
+        let given = standing(reviews);
+        for commit in given.iter().map(|given| &given.commit).chain([&head]) {
+            if !runs.contains_key(commit) {
+                runs.insert(commit.clone(), self.shown_at(commit).await?);
             }
         }
+        let digests = runs
+            .get(&head)
+            .and_then(|runs| runs.last())
+            .map(|run| run.digests.clone())
+            .unwrap_or_default();
+        let approvals = given
+            .into_iter()
+            .map(|given| ApprovingReview {
+                shown: runs
+                    .get(&given.commit)
+                    .and_then(|runs| seen_by(given.at, runs))
+                    .unwrap_or_default(),
+                login: given.login,
+                commit: given.commit,
+            })
+            .collect();
         let merge_commit = match state {
             PullState::Merged { commit } => commit,
             PullState::Open | PullState::Closed => None,
@@ -105,13 +119,30 @@ struct ReviewWire {
     user: Option<UserWire>,
     state: String,
     commit_id: Option<String>,
+    submitted_at: Option<jiff::Timestamp>,
+}
+
+/// An approval that stands, and when it was given.
+struct Given {
+    login: String,
+    commit: CommitSha,
+    at: Option<jiff::Timestamp>,
+}
+
+/// What a reviewer had before them: the newest run that was finished by then. Who approved
+/// before any run was finished gets the first one: it is the plan of the code they read.
+fn seen_by(at: Option<jiff::Timestamp>, runs: &[Shown]) -> Option<Digests> {
+    let finished =
+        |run: &&Shown| matches!((run.completed_at, at), (Some(run), Some(at)) if run <= at);
+    let seen = runs.iter().rfind(finished).or_else(|| runs.first())?;
+    Some(seen.digests.clone())
 }
 
 /// The approvals that stand, of reviews in the order they were given.
 ///
 /// A comment takes no consent back; a request for changes and a dismissal do. A person
 /// whose approval names no commit is left out: nobody can tell what they saw.
-fn standing(reviews: Vec<ReviewWire>) -> BTreeSet<ApprovingReview> {
+fn standing(reviews: Vec<ReviewWire>) -> Vec<Given> {
     let mut last: BTreeMap<String, ReviewWire> = BTreeMap::new();
     for review in reviews {
         let decides = matches!(
@@ -126,7 +157,11 @@ fn standing(reviews: Vec<ReviewWire>) -> BTreeSet<ApprovingReview> {
         let approved = review.state == "APPROVED";
         let commit = review.commit_id?.parse().ok()?;
         let login = review.user?.login;
-        approved.then_some(ApprovingReview { login, commit })
+        approved.then_some(Given {
+            login,
+            commit,
+            at: review.submitted_at,
+        })
     });
     approving.collect()
 }
@@ -187,6 +222,22 @@ mod tests {
         );
     }
 
+    #[test]
+    fn an_approval_counts_for_what_was_shown_when_it_was_given() {
+        let time = |second: &str| format!("2026-01-02T03:04:{second}Z").parse().ok();
+        let run = |second, c: &str| Shown {
+            completed_at: time(second),
+            digests: [("orders".parse().unwrap(), c.repeat(64).parse().unwrap())].into(),
+        };
+        let runs = [run("10", "a"), run("20", "b")];
+        for (at, expected) in [("05", 0), ("10", 0), ("19", 0), ("20", 1), ("30", 1)] {
+            let seen = seen_by(time(at), &runs).unwrap();
+            assert_eq!(seen, runs[expected].digests, "{at}");
+        }
+        assert_eq!(seen_by(None, &runs).unwrap(), runs[0].digests);
+        assert_eq!(seen_by(time("30"), &[]), None);
+    }
+
     #[cfg(feature = "sandbox")]
     mod network {
         use axum::routing::get;
@@ -238,7 +289,7 @@ mod tests {
             let (a, b): (CommitSha, CommitSha) = (A.parse().unwrap(), B.parse().unwrap());
             assert_eq!(reviewed.merge_commit, Some(b.clone()));
             let shown = [("orders".parse().unwrap(), digest("2"))].into();
-            assert_eq!(reviewed.digests, [(a.clone(), shown)].into());
+            assert_eq!(reviewed.digests, shown);
             assert_eq!((reviewed.author.as_str(), reviewed.head), ("eve", a));
             assert_eq!(reviewed.approvals.len(), 1);
         }

@@ -5,6 +5,7 @@
 //!  bytes -verify-> Event -lane--> Snapshot -> parse -> Pipelines -> render -> Desired -> observe -> Observed -> plan -> Plan -> approve -> Steps -> Outcomes -> report -> comment/check
 //! ```
 
+pub mod clock;
 pub mod event;
 pub mod name;
 pub mod plan;

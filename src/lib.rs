@@ -6,6 +6,7 @@
 //! ```
 
 pub mod clock;
+pub mod edges;
 pub mod event;
 pub mod name;
 pub mod plan;

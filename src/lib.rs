@@ -22,6 +22,9 @@ pub mod render;
 pub mod proposal;
 pub mod plan;
 
+// The only time.
+pub mod clock;
+
 // Edges.
 pub mod edges;
 

@@ -1,2 +1,4 @@
 //! One outside system each; edges never import each other.
+
 pub mod forge;
+pub mod git;

@@ -1,4 +1,5 @@
 //! Pipewright: one Git repository as the door from Cloud SQL to BigQuery.
 
+pub mod edges;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,0 +1,3 @@
+//! One outside system each; edges never import each other.
+
+pub mod google;

@@ -5,4 +5,5 @@
 //! What each one leaves out stands in the first lines of its module.
 
 pub mod github;
+pub mod google;
 pub mod server;

@@ -50,15 +50,14 @@ impl Estate {
             .unwrap_or_default()
     }
 
-    /// Every team that is named anywhere as an owner.
-    pub fn teams(&self) -> BTreeSet<Owner> {
-        self.projects
-            .values()
-            .flat_map(|project| &project.owners)
-            .chain(&self.owners)
-            .filter(|owner| owner.team().is_some())
-            .cloned()
-            .collect()
+    /// Who answers for a project: its owners, or the house's if it left the estate.
+    pub fn consenting_owners(&self, project: &ProjectId) -> BTreeSet<Owner> {
+        let owners = self.owners_of(project);
+        if owners.is_empty() {
+            self.owners.clone()
+        } else {
+            owners
+        }
     }
 }
 
@@ -163,7 +162,9 @@ projects:
         let project: ProjectId = "acme-orders".parse().unwrap();
         assert_eq!(estate.owners_of(&project).len(), 2);
         assert_eq!(estate.projects[&project].connections.len(), 1);
-        assert_eq!(estate.teams().len(), 2);
+        assert_eq!(estate.consenting_owners(&project).len(), 2);
+        let gone: ProjectId = "acme-gone".parse().unwrap();
+        assert_eq!(estate.consenting_owners(&gone), estate.owners);
     }
 
     #[test]

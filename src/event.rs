@@ -21,8 +21,8 @@ pub enum Event {
     Reviewed { number: PullNumber },
     /// The default branch moved.
     DefaultBranchPushed { commit: CommitSha },
-    /// The merge queue asks for a check on a commit that merges `base` and pull requests.
-    MergeGroup { head: CommitSha, base: CommitSha },
+    /// The merge queue asks for a check on the commit that its branch `name` leads to.
+    MergeGroup { head: CommitSha, name: String },
     /// Somebody asked GitHub to run our check again.
     CheckRerequested {
         head: CommitSha,

@@ -31,7 +31,26 @@ pub struct Unreadable {
 pub fn parse(tree: &Tree) -> Parsed {
     let mut parsed = Parsed::default();
     for (path, entry) in &tree.entries {
+        if path == FOLDER.trim_end_matches('/') {
+            let message = "`pipelines` must be a folder of this repository, not a link, a submodule or a file";
+            parsed
+                .findings
+                .push(Finding::deny(rule::FILE, path, None, message));
+        }
         if !path.starts_with(FOLDER) {
+            continue;
+        }
+        if path.contains('\\') {
+            // The reader escapes with it what no path of ours may hold.
+            parsed.findings.push(
+                Finding::deny(
+                    rule::FILE,
+                    path,
+                    None,
+                    "the path has `..`, a backslash, or characters that can not be shown",
+                )
+                .help("rename it"),
+            );
             continue;
         }
         match path.rsplit_once('.').map(|(_, extension)| extension) {

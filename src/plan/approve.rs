@@ -160,11 +160,8 @@ fn decide(
     if pipeline.intent == Intent::Remove && plan.empty_tree {
         return Some(Err(Held::EmptyTree));
     }
-    if let Some(record) = &pipeline.record {
-        let applied = record.applied.as_ref().map(|applied| &applied.digest);
-        if record.approved.digest == pipeline.digest || applied == Some(&pipeline.digest) {
-            return Some(Ok(Approval::Recorded));
-        }
+    if plan.is_recorded(name) {
+        return Some(Ok(Approval::Recorded));
     }
     Some(by_review(
         plan,
@@ -233,11 +230,7 @@ fn missing_consent(
         .into_iter()
         .flatten()
         .filter_map(|project| {
-            let mut owners = estate.owners_of(project);
-            if owners.is_empty() {
-                // A project that left the estate: the house answers for it.
-                owners.clone_from(&estate.owners);
-            }
+            let owners = estate.consenting_owners(project);
             let agreed = voices.iter().any(|login| {
                 owners
                     .iter()

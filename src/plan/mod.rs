@@ -521,4 +521,19 @@ impl Plan {
         };
         pipeline.intent != Intent::Blocked && (writes || behind)
     }
+
+    /// Whether this very digest was approved before, so that it may be resumed or mended.
+    pub fn is_recorded(&self, name: &PipelineName) -> bool {
+        self.pipelines.get(name).is_some_and(|pipeline| {
+            pipeline.record.as_ref().is_some_and(|record| {
+                let applied = record.applied.as_ref().map(|applied| &applied.digest);
+                record.approved.digest == pipeline.digest || applied == Some(&pipeline.digest)
+            })
+        })
+    }
+
+    /// Whether it can only go on with somebody's review.
+    pub fn awaits_review(&self, name: &PipelineName) -> bool {
+        self.is_pending(name) && !self.is_recorded(name)
+    }
 }

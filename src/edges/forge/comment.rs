@@ -12,6 +12,16 @@ pub enum CommentWrite {
     Created,
     Edited,
     Unchanged,
+    /// There is none, and none was wanted.
+    Left,
+}
+
+/// What to do where there is no comment yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfMissing {
+    Create,
+    /// Nothing to say that is worth a notification.
+    Leave,
 }
 
 impl Forge {
@@ -29,6 +39,7 @@ impl Forge {
         number: PullNumber,
         marker: &str,
         body: &str,
+        if_missing: IfMissing,
     ) -> Result<CommentWrite, ForgeError> {
         let hidden = format!("<!-- pipewright:{marker} -->");
         let body = format!("{hidden}\n{body}");
@@ -40,6 +51,9 @@ impl Forge {
         let mut ours = ours.into_iter();
 
         let Some(oldest) = ours.next() else {
+            if if_missing == IfMissing::Leave {
+                return Ok(CommentWrite::Left);
+            }
             let attempt = format!("comment on #{number}");
             let _: CreatedWire = self
                 .post(&attempt, &path, &BodyWire { body: &body })
@@ -160,13 +174,19 @@ mod tests {
                             "body": "<!-- pipewright:plan -->\nmine"});
         let thread: Thread = Arc::new(Mutex::new(vec![quoted.clone()]));
         let (forge, server) = forge(conversation(&thread)).await;
-        let put = |body| forge.put_sticky_comment(3, "plan", body);
+        let put = |body| forge.put_sticky_comment(3, "plan", body, IfMissing::Create);
         assert_eq!(put("one").await.unwrap(), CommentWrite::Created);
         let writes = server.wire().writes();
         assert_eq!(put("one").await.unwrap(), CommentWrite::Unchanged);
         assert_eq!(server.wire().writes(), writes);
         assert_eq!(put("two").await.unwrap(), CommentWrite::Edited);
-        let other = forge.put_sticky_comment(3, "apply", "done").await;
+        let other = forge
+            .put_sticky_comment(3, "apply", "done", IfMissing::Create)
+            .await;
+        let none = forge
+            .put_sticky_comment(3, "silent", "x", IfMissing::Leave)
+            .await;
+        assert_eq!(none.unwrap(), CommentWrite::Left);
         assert_eq!(other.unwrap(), CommentWrite::Created);
 
         let thread = thread.lock().unwrap();
@@ -191,7 +211,10 @@ mod tests {
         other_app["performed_via_github_app"]["id"] = json!(APP + 1);
         let thread = Arc::new(Mutex::new(vec![ours(9), ours(5), other_app]));
         let (forge, _server) = forge(conversation(&thread)).await;
-        let write = forge.put_sticky_comment(3, "plan", "old").await.unwrap();
+        let write = forge
+            .put_sticky_comment(3, "plan", "old", IfMissing::Create)
+            .await
+            .unwrap();
         assert_eq!(write, CommentWrite::Unchanged);
         let left: Vec<_> = thread
             .lock()

@@ -216,17 +216,18 @@ struct MergeGroupHook {
 #[derive(Deserialize)]
 struct MergeGroup {
     head_sha: CommitSha,
-    base_sha: CommitSha,
+    head_ref: String,
     base_ref: String,
 }
 
 fn merge_group(hook: MergeGroupHook, default_branch: &str) -> Option<Event> {
     let group = hook.merge_group;
     let ours = hook.action == "checks_requested"
+        && group.head_ref.starts_with("refs/heads/")
         && group.base_ref.strip_prefix("refs/heads/") == Some(default_branch);
     ours.then_some(Event::MergeGroup {
         head: group.head_sha,
-        base: group.base_sha,
+        name: group.head_ref,
     })
 }
 

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::*;
 
 const A: &str = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
-const B: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 
 fn try_decode(name: &str, body: &[u8]) -> Result<Vec<Event>, WebhookError> {
     decode(name, body, &"acme/pipelines".parse().unwrap(), "main")
@@ -95,10 +94,11 @@ fn pushes_to_the_default_branch() {
 fn merge_groups() {
     let body = |action, base| {
         json!({"action": action, "merge_group":
-               {"head_sha": A, "base_sha": B, "base_ref": base}})
+               {"head_sha": A, "head_ref": "refs/heads/gh-readonly-queue/main/pr-1", "base_ref": base}})
     };
-    let (head, base) = (A.parse().unwrap(), B.parse().unwrap());
-    let asked = [Event::MergeGroup { head, base }];
+    let head = A.parse().unwrap();
+    let name = "refs/heads/gh-readonly-queue/main/pr-1".to_owned();
+    let asked = [Event::MergeGroup { head, name }];
     check(
         "merge_group",
         body("checks_requested", "refs/heads/main"),

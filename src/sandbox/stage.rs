@@ -1,0 +1,297 @@
+//! The stage: the real bot, connected to simulated systems, on a real bare repository.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::clock::Clock;
+use crate::edges::cluster::Kubeconfig;
+use crate::edges::google::{Endpoints, TokenSource};
+use crate::estate::Estate;
+use crate::name::{Owner, ProjectId};
+use crate::proposal::propose;
+use crate::render::House;
+use crate::shell::serve::{Bot, Settings};
+use crate::shell::worker::{Stepped, Worker};
+use crate::snapshot::{Entry, Snapshot, Tree};
+
+use super::github::{self, Github, Permission};
+use super::google::{self, Google};
+use super::kubernetes::{self, ArgoCrds, Kubernetes};
+use super::server::Wire;
+
+/// The namespace of everything that is applied.
+pub const NAMESPACE: &str = "pipelines";
+const APP_ID: u64 = 4711;
+/// A key that is in everybody's hands: it opens nothing but the simulated GitHub.
+const APP_KEY: &str = include_str!("app-key.pem");
+const WEBHOOK_SECRET: &str = "the sandbox's webhook secret";
+const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
+/// More steps than any story needs: a bot that never rests is a bug, not a story.
+const MAX_STEPS: usize = 500;
+
+/// Who is who: played by the story, and known to the simulated GitHub.
+#[derive(Debug, Clone)]
+pub struct Cast {
+    /// Writes pull requests, and owns nothing.
+    pub author: String,
+    /// Speaks for the project that the story is about.
+    pub owner: String,
+    pub project: ProjectId,
+}
+
+/// Simulators, bot and people.
+pub struct Stage {
+    pub github: Github,
+    pub kubernetes: Kubernetes,
+    pub google: Google,
+    pub worker: Worker,
+    pub cast: Cast,
+    deliveries: Vec<Value>,
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Starts everything, with `tree` as the default branch.
+    ///
+    /// # Errors
+    /// If the tree's policies can not be read, or something does not start.
+    pub async fn set(tree: &Tree, clock: Clock) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("make a folder for the repository")?;
+        let house = house()?;
+        let snapshot = Snapshot { base: tree.clone(), proposed: tree.clone(), base_commit: None };
+        let proposal = propose(&snapshot, &house);
+        let estate = &proposal.policies.estate;
+        let project = estate
+            .projects
+            .iter()
+            .find(|(_, project)| !project.connections.is_empty())
+            .map(|(id, _)| id.clone())
+            .context("policies/estate.yaml lists no project with a connection: add one to play with")?;
+
+        let github = Github::start(
+            github::Options {
+                owner: organisation(estate),
+                name: "data-pipelines".into(),
+                app_id: APP_ID,
+                app_slug: "pipewright".into(),
+                installation_id: 1,
+                directory: folder.path().join("github"),
+            },
+            files(tree),
+        )
+        .await?;
+        let cast = people(&github, estate, project);
+        let kubernetes = Kubernetes::start(kubernetes::Options {
+            namespaces: vec![NAMESPACE.into()],
+            token: Some("the-sandbox".into()),
+            argo: ArgoCrds::Installed,
+        })
+        .await?;
+        let google = Google::start(google::Options {
+            token: GOOGLE_TOKEN.into(),
+            projects: projects(estate, &house),
+            bot_email: "pipewright@acme-platform.iam.gserviceaccount.com".into(),
+            ..google::Options::default()
+        })
+        .await?;
+        for rendered in proposal.desired.pipelines.values() {
+            let (connection, pipeline) = (&rendered.bound.connection, &rendered.bound.pipeline);
+            google.add_connection(
+                connection.project.as_str(),
+                connection.location.as_str(),
+                connection.id.as_str(),
+                rendered.bound.instance.as_str(),
+                pipeline.database.as_str(),
+            );
+        }
+        let settings = settings(&github, &kubernetes, &google, folder.path(), house)?;
+        let bot = Bot::connect(settings, clock).await?;
+        github.set_webhook(bot.webhook_url()?, WEBHOOK_SECRET);
+        Ok(Self {
+            github,
+            kubernetes,
+            google,
+            worker: bot.serve_in_background(),
+            cast,
+            deliveries: Vec::new(),
+            _folder: folder,
+        })
+    }
+
+    /// Delivers what GitHub has to say and lets the bot work, until both are quiet.
+    ///
+    /// # Errors
+    /// If a run fails, a delivery is refused, or it does not end.
+    pub async fn settle(&mut self) -> anyhow::Result<()> {
+        for _ in 0..MAX_STEPS {
+            let delivered = self.deliver().await?;
+            match self.worker.step().await {
+                Stepped::Ran(_) => {}
+                Stepped::Failed(_, error) => return Err(error),
+                Stepped::Idle if delivered == 0 => return Ok(()),
+                Stepped::Idle => {}
+            }
+        }
+        anyhow::bail!("the bot did not come to rest within {MAX_STEPS} steps")
+    }
+
+    /// Delivers what is queued, and says how much it was.
+    ///
+    /// # Errors
+    /// If the bot refuses a delivery.
+    pub async fn deliver(&mut self) -> anyhow::Result<usize> {
+        let deliveries = self.github.take_deliveries();
+        for delivery in &deliveries {
+            let status = self.github.send(delivery).await?;
+            anyhow::ensure!(status < 300, "the bot answered {status} to `{}`", delivery.event);
+            self.deliveries.push(json!({
+                "system": "webhook",
+                "event": delivery.event,
+                "request": serde_json::from_slice::<Value>(&delivery.body).unwrap_or_default(),
+            }));
+        }
+        Ok(deliveries.len())
+    }
+
+    /// Everything that went over a wire, one value for each exchange, without headers.
+    pub fn traffic(&self) -> Vec<Value> {
+        let wires: [(&str, &Wire); 3] = [
+            ("github", self.github.wire()),
+            ("kubernetes", self.kubernetes.wire()),
+            ("google", self.google.wire()),
+        ];
+        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+        wires
+            .into_iter()
+            .flat_map(|(system, wire)| {
+                wire.traffic().into_iter().map(move |exchange| {
+                    json!({
+                        "system": system,
+                        "method": exchange.method.as_str(),
+                        "uri": exchange.uri,
+                        "request": json(&exchange.request),
+                        "status": exchange.status.as_u16(),
+                        "response": json(&exchange.response),
+                    })
+                })
+            })
+            .chain(self.deliveries.iter().cloned())
+            .collect()
+    }
+}
+
+/// The house of the sandbox.
+fn house() -> anyhow::Result<House> {
+    Ok(House {
+        namespace: NAMESPACE.into(),
+        runner_image: format!("registry.invalid/pipewright@sha256:{}", "0".repeat(64)),
+        identity_project: "acme-identities".parse()?,
+        workload_pool: "acme-cluster.svc.id.goog".into(),
+    })
+}
+
+fn settings(
+    github: &Github,
+    kubernetes: &Kubernetes,
+    google: &Google,
+    folder: &Path,
+    house: House,
+) -> anyhow::Result<Settings> {
+    let git_url = github.git_url();
+    let repository = git_url
+        .trim_end_matches(".git")
+        .rsplitn(3, '/')
+        .take(2)
+        .collect::<Vec<_>>();
+    let repository = match repository.as_slice() {
+        [name, owner] => format!("{owner}/{name}").parse()?,
+        _ => anyhow::bail!("the simulated GitHub has an odd clone URL"),
+    };
+    Ok(Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        repository,
+        github_url: github.url(),
+        git_url,
+        github_app_id: APP_ID,
+        github_key: SecretString::from(APP_KEY.to_owned()),
+        webhook_secret: SecretString::from(WEBHOOK_SECRET.to_owned()),
+        mirror: folder.join("mirror"),
+        kubeconfig: Kubeconfig::Text(kubernetes.kubeconfig()),
+        house,
+        endpoints: Endpoints {
+            iam: google.url(),
+            resource_manager: google.url(),
+            bigquery: google.url(),
+            bigquery_connection: google.url(),
+        },
+        google_token: TokenSource::Fixed(SecretString::from(GOOGLE_TOKEN.to_owned())),
+    })
+}
+
+fn files(tree: &Tree) -> BTreeMap<String, Vec<u8>> {
+    tree.entries
+        .iter()
+        .filter_map(|(path, entry)| match entry {
+            Entry::File(bytes) => Some((path.clone(), bytes.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn projects(estate: &Estate, house: &House) -> Vec<String> {
+    estate
+        .projects
+        .keys()
+        .map(ToString::to_string)
+        .chain([house.identity_project.to_string()])
+        .collect()
+}
+
+/// The organisation that the estate's teams belong to.
+fn organisation(estate: &Estate) -> String {
+    all_owners(estate)
+        .iter()
+        .find_map(|owner| owner.team().map(|(organisation, _)| organisation.to_owned()))
+        .unwrap_or_else(|| "acme".to_owned())
+}
+
+fn all_owners(estate: &Estate) -> BTreeSet<Owner> {
+    estate
+        .projects
+        .values()
+        .flat_map(|project| &project.owners)
+        .chain(&estate.owners)
+        .cloned()
+        .collect()
+}
+
+/// One person for each team of the estate, one for each user, and a stranger who writes.
+fn people(github: &Github, estate: &Estate, project: ProjectId) -> Cast {
+    let author = "nina".to_owned();
+    github.add_user(&author, Permission::Write);
+    for owner in all_owners(estate) {
+        let login = person(&owner);
+        github.add_user(&login, Permission::Write);
+        if let Some((organisation, team)) = owner.team() {
+            github.add_team(organisation, team, &[&login]);
+        }
+    }
+    let owner = estate
+        .consenting_owners(&project)
+        .first()
+        .map_or_else(|| author.clone(), person);
+    Cast { author, owner, project }
+}
+
+/// Who plays an owner: the user, or `lead-of-<team>`.
+fn person(owner: &Owner) -> String {
+    match owner.team() {
+        Some((_, team)) => format!("lead-of-{team}"),
+        None => owner.as_str().trim_start_matches('@').to_owned(),
+    }
+}

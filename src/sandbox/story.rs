@@ -1,0 +1,345 @@
+//! The story: what Pipewright is for, played from the first pull request to the last prune.
+//!
+//! Every step does something a person would do, lets the bot work, and then looks: a step
+//! that was not seen to happen fails the story.
+
+use std::fmt::Write as _;
+use std::io;
+
+use serde_json::Value;
+
+use super::github::{Change, ReviewState};
+use super::stage::{NAMESPACE, Stage};
+
+/// Tells on `out`, and counts what was seen.
+pub struct Teller<'o> {
+    out: &'o mut dyn io::Write,
+    steps: usize,
+    seen: usize,
+    missed_in_step: bool,
+}
+
+impl<'o> Teller<'o> {
+    pub fn new(out: &'o mut dyn io::Write) -> Self {
+        Self { out, steps: 0, seen: 0, missed_in_step: false }
+    }
+
+    /// Begins a step. Steps count as seen until something in them is missed.
+    fn step(&mut self, title: &str) -> io::Result<()> {
+        self.close();
+        self.steps += 1;
+        self.missed_in_step = false;
+        writeln!(self.out, "\n{:>2}. {title}", self.steps)
+    }
+
+    fn say(&mut self, text: &str) -> io::Result<()> {
+        text.lines().try_for_each(|line| writeln!(self.out, "      {line}"))
+    }
+
+    fn see(&mut self, what: &str, happened: bool) -> io::Result<()> {
+        if !happened {
+            self.missed_in_step = true;
+        }
+        writeln!(self.out, "    {} {what}", if happened { "seen:  " } else { "MISSED:" })
+    }
+
+    fn close(&mut self) {
+        if self.steps > 0 && !self.missed_in_step {
+            self.seen += 1;
+        }
+    }
+
+    /// The last line. True if everything was seen.
+    ///
+    /// # Errors
+    /// If it can not be written.
+    pub fn end(mut self) -> io::Result<bool> {
+        self.close();
+        writeln!(self.out, "\n{} steps, {} seen", self.steps, self.seen)?;
+        Ok(self.steps == self.seen)
+    }
+}
+
+/// The file that the story adds, in the article's format.
+struct Draft {
+    path: String,
+    name: &'static str,
+    dataset: &'static str,
+    text: String,
+}
+
+/// What the story has at hand in every scene.
+struct Scene<'s, 'o> {
+    stage: &'s mut Stage,
+    teller: &'s mut Teller<'o>,
+    draft: Draft,
+}
+
+/// Plays up to the first plan, and returns the pull request's number.
+///
+/// # Errors
+/// If a simulator or the bot fails.
+pub async fn open(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<u64> {
+    let draft = draft(stage)?;
+    let mut scene = Scene { stage, teller, draft };
+    scene.start().await?;
+    scene.first_plan().await
+}
+
+/// Plays it whole.
+///
+/// # Errors
+/// If a simulator or the bot fails. What was merely not seen is the teller's to say.
+pub async fn play(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<()> {
+    let draft = draft(stage)?;
+    let mut scene = Scene { stage, teller, draft };
+    scene.start().await?;
+    let first = scene.first_plan().await?;
+    scene.wrong_edit(first).await?;
+    scene.fix(first).await?;
+    scene.merge_without_consent(first).await?;
+    scene.owner_agrees(first).await?;
+    scene.share().await?;
+    scene.remove().await?;
+    scene.rest().await
+}
+
+/// A new pipeline of a connection that the checkout already uses.
+fn draft(stage: &Stage) -> anyhow::Result<Draft> {
+    let project = &stage.cast.project;
+    let pattern = format!("projects/{project}/locations/");
+    let connection = stage
+        .google
+        .connections()
+        .into_iter()
+        .find(|connection| connection.name.starts_with(&pattern))
+        .ok_or_else(|| anyhow::anyhow!("no pipeline of the checkout uses a connection of {project}"))?;
+    let id = connection.name.rsplit('/').next().unwrap_or_default();
+    let text = format!(
+        "## Required
+bq_project_id: {project}
+bq_connection_id: {id}
+bq_dataset_name: dataplatform_story_crm
+service_name: crm
+db_catalog_name: {}
+db_schema_name: crm
+
+## Optional
+## Table configuration
+excluded_tables:
+  - audit_log
+",
+        connection.database
+    );
+    Ok(Draft { path: "pipelines/story/crm.yaml".into(), name: "crm", dataset: "dataplatform_story_crm", text })
+}
+
+impl Scene<'_, '_> {
+    async fn start(&mut self) -> anyhow::Result<()> {
+        self.teller.step("the bot starts on a repository whose pipelines nobody has reviewed yet")?;
+        self.stage.worker.queue.add(&crate::event::Event::Sweep);
+        self.stage.settle().await?;
+        let writes = self.stage.google.wire().writes_to(":setIamPolicy");
+        self.teller.see("it leaves them as they are: no object, no grant", self.stage.kubernetes.objects_of("CronWorkflow").is_empty() && writes == 0)?;
+        Ok(())
+    }
+
+    async fn first_plan(&mut self) -> anyhow::Result<u64> {
+        let (author, path) = (self.stage.cast.author.clone(), self.draft.path.clone());
+        self.teller.step(&format!("{author} opens a pull request that adds {path}"))?;
+        self.teller.say(&self.draft.text)?;
+        let change = Change::write(&path, &self.draft.text);
+        let number = self.stage.github.open_pull_request(&author, "add-crm", "Copy the CRM's tables", &[change])?;
+        self.stage.settle().await?;
+        let comments = self.bot_comments(number);
+        self.quote(number)?;
+        self.teller.see("one comment with the plan", comments.len() == 1 && comments.iter().any(|body| body.contains("crm")))?;
+        let check = self.check(number);
+        self.teller.see("a check on the head that succeeded and holds the digest", check.0 == "success" && check.1.contains("digest crm "))?;
+        self.teller.see("nothing was applied", self.cron_workflow().is_none())?;
+        Ok(number)
+    }
+
+    async fn wrong_edit(&mut self, number: u64) -> anyhow::Result<()> {
+        let author = self.stage.cast.author.clone();
+        self.teller.step(&format!("{author} pushes an edit with a typing error and both table lists"))?;
+        let wrong = self.draft.text.replace("db_schema_name", "db_schema_nam") + "target_tables:\n  - customers\n";
+        self.push(number, &wrong)?;
+        self.stage.settle().await?;
+        let (conclusion, _) = self.check(number);
+        let notes = self.annotations(number);
+        for note in &notes {
+            self.teller.say(note)?;
+        }
+        let line = wrong.lines().position(|line| line.starts_with("db_schema_nam:")).unwrap_or_default() + 1;
+        let place = format!("{}:{line}:", self.draft.path);
+        self.teller.see("the check failed", conclusion == "failure")?;
+        self.teller.see("a finding on the wrong line, in the Files tab", notes.iter().any(|note| note.starts_with(&place)))?;
+        self.teller.see("all mistakes at once", notes.len() >= 3)?;
+        Ok(())
+    }
+
+    async fn fix(&mut self, number: u64) -> anyhow::Result<()> {
+        let author = self.stage.cast.author.clone();
+        self.teller.step(&format!("{author} pushes the fix"))?;
+        let text = self.draft.text.clone();
+        self.push(number, &text)?;
+        self.stage.settle().await?;
+        self.teller.see("the check succeeds again", self.check(number).0 == "success")?;
+        self.teller.see("still one comment, edited in place", self.bot_comments(number).len() == 1)?;
+        Ok(())
+    }
+
+    async fn merge_without_consent(&mut self, number: u64) -> anyhow::Result<()> {
+        let author = self.stage.cast.author.clone();
+        self.teller.step(&format!("{author} merges it, and no owner has agreed"))?;
+        self.stage.github.merge(number, &author)?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        let writes = self.stage.kubernetes.wire().writes() + self.stage.google.wire().writes_to(":setIamPolicy");
+        self.teller.see("nothing was written to the cluster or to Google", writes == 0 && self.cron_workflow().is_none())?;
+        let said = self.bot_comments(number).concat();
+        let owners = self.owners();
+        self.teller.see("the comment says whose consent is missing", owners.iter().any(|owner| said.contains(owner)))?;
+        Ok(())
+    }
+
+    async fn owner_agrees(&mut self, number: u64) -> anyhow::Result<()> {
+        let owner = self.stage.cast.owner.clone();
+        self.teller.step(&format!("{owner}, who owns {}, approves it", self.stage.cast.project))?;
+        self.stage.github.review(number, &owner, ReviewState::Approved)?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        let cron = self.cron_workflow();
+        self.teller.see("a CronWorkflow with a schedule", cron.as_ref().is_some_and(|cron| cron.pointer("/spec/schedules/0").is_some()))?;
+        let access = self.dataset_access();
+        self.teller.see("a dataset that only its identity and its project's owners reach", access.len() == 2 && access.iter().any(|entry| entry.starts_with("WRITER ")))?;
+        let grants = self.stage.google.wire().writes_to(":setIamPolicy");
+        self.teller.see("three grants: act as the identity, run jobs, use the one connection", grants == 3)?;
+        Ok(())
+    }
+
+    async fn share(&mut self) -> anyhow::Result<()> {
+        let (author, owner) = (self.stage.cast.author.clone(), self.stage.cast.owner.clone());
+        self.teller.step(&format!("{author} asks for the finance group to read it; {owner} approves and merges"))?;
+        let text = self.draft.text.clone() + "readers:\n  - group:finance@acme.example\n";
+        let change = Change::write(&self.draft.path, &text);
+        let number = self.stage.github.open_pull_request(&author, "share-crm", "Let finance read the CRM", &[change])?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        self.teller.see("the plan says who gains access", self.bot_comments(number).concat().contains("finance"))?;
+        self.stage.github.review(number, &owner, ReviewState::Approved)?;
+        self.stage.github.merge(number, &owner)?;
+        self.stage.settle().await?;
+        let reads = self.dataset_access().iter().any(|entry| entry == "READER finance@acme.example");
+        self.teller.see("the group reads the dataset", reads)?;
+        Ok(())
+    }
+
+    async fn remove(&mut self) -> anyhow::Result<()> {
+        let owner = self.stage.cast.owner.clone();
+        self.teller.step(&format!("{owner} removes the pipeline, and merges"))?;
+        let change = Change::remove(&self.draft.path);
+        let number = self.stage.github.open_pull_request(&owner, "remove-crm", "The CRM is gone", &[change])?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        self.stage.github.merge(number, &owner)?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        self.teller.see("its schedule and its Record are gone", self.stage.kubernetes.objects().is_empty())?;
+        let access = self.dataset_access();
+        self.teller.see("its grants are gone, the readers' too", access.len() == 1 && self.stage.google.service_accounts().is_empty())?;
+        let dataset = self.stage.google.dataset(self.stage.cast.project.as_str(), self.draft.dataset);
+        self.teller.see("its dataset stays: data is never deleted", dataset.is_some())?;
+        Ok(())
+    }
+
+    async fn rest(&mut self) -> anyhow::Result<()> {
+        self.teller.step("everything is looked at once more")?;
+        let writes = |stage: &Stage| {
+            stage.kubernetes.wire().writes() + stage.google.wire().writes_to(":setIamPolicy") + stage.github.comments_written()
+        };
+        let before = writes(self.stage);
+        self.stage.worker.queue.add(&crate::event::Event::Sweep);
+        self.stage.settle().await?;
+        self.teller.see("there is nothing left to do, and nothing is done", writes(self.stage) == before)?;
+        Ok(())
+    }
+}
+
+/// What the scenes look at.
+impl Scene<'_, '_> {
+    fn push(&self, number: u64, text: &str) -> anyhow::Result<()> {
+        let change = Change::write(&self.draft.path, text);
+        self.stage.github.push(number, &self.stage.cast.author, &[change])?;
+        Ok(())
+    }
+
+    fn bot_comments(&self, number: u64) -> Vec<String> {
+        let comments = self.stage.github.comments(number);
+        comments.into_iter().filter(|comment| comment.author.ends_with("[bot]")).map(|comment| comment.body).collect()
+    }
+
+    /// The comment's lines before the first fold, as a person sees them.
+    fn quote(&mut self, number: u64) -> anyhow::Result<()> {
+        let body = self.bot_comments(number).concat();
+        let mut text = String::new();
+        for line in body.lines().skip(1).take_while(|line| !line.starts_with("<details")) {
+            writeln!(text, "| {line}")?;
+        }
+        self.teller.say(&format!("the bot on #{number}:"))?;
+        self.teller.say(text.trim_end().trim_end_matches("\n|"))?;
+        Ok(())
+    }
+
+    /// Conclusion and text of the newest check on the pull request's head.
+    fn check(&self, number: u64) -> (String, String) {
+        let head = self.stage.github.pull_request(number).map(|pull| pull.head).unwrap_or_default();
+        match self.stage.github.check_runs(&head).into_iter().max_by_key(|run| run.id) {
+            Some(run) => (run.conclusion.unwrap_or_default(), run.text.unwrap_or_default()),
+            None => (String::new(), String::new()),
+        }
+    }
+
+    fn annotations(&self, number: u64) -> Vec<String> {
+        let head = self.stage.github.pull_request(number).map(|pull| pull.head).unwrap_or_default();
+        let run = self.stage.github.check_runs(&head).into_iter().max_by_key(|run| run.id);
+        let notes = run.map(|run| run.annotations).unwrap_or_default();
+        notes
+            .iter()
+            .map(|note| {
+                let text = |key: &str| note.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let line = note.get("start_line").and_then(Value::as_u64).unwrap_or_default();
+                format!("{}:{line}: {}", text("path"), text("message"))
+            })
+            .collect()
+    }
+
+    fn cron_workflow(&self) -> Option<Value> {
+        self.stage.kubernetes.get("CronWorkflow", NAMESPACE, self.draft.name)
+    }
+
+    /// `ROLE grantee` of each entry.
+    fn dataset_access(&self) -> Vec<String> {
+        let dataset = self.stage.google.dataset(self.stage.cast.project.as_str(), self.draft.dataset);
+        let entries = dataset.and_then(|dataset| dataset.get("access").and_then(Value::as_array).cloned());
+        entries
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|entry| {
+                let role = entry.get("role")?.as_str()?;
+                let who = ["userByEmail", "groupByEmail", "domain", "specialGroup"];
+                let grantee = who.iter().find_map(|key| entry.get(*key)?.as_str())?;
+                Some(format!("{role} {grantee}"))
+            })
+            .collect()
+    }
+
+    /// The owners whose consent is needed, as they are written.
+    fn owners(&self) -> Vec<String> {
+        let estate = self.stage.github.file("main", crate::estate::PATH).unwrap_or_default();
+        let (estate, _) = crate::estate::Estate::parse(estate.as_bytes());
+        let owners = estate.consenting_owners(&self.stage.cast.project);
+        owners.iter().map(|owner| owner.as_str().trim_start_matches('@').to_owned()).collect()
+    }
+}

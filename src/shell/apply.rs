@@ -1,0 +1,139 @@
+//! Applying: the Steps of an approved plan, in order, each handed to its plane's writer.
+//!
+//! No choices are made here. A failed Step takes along what only its pipelines wanted;
+//! everything else goes on. Every write is safe to repeat.
+
+use std::collections::BTreeSet;
+
+use crate::edges::cluster::Deleted;
+use crate::edges::google::{AccessEntry, DatasetRole, GoogleError, Grantee, NewDataset};
+use crate::name::PipelineName;
+use crate::object::{Member, Resource, Role};
+use crate::plan::approve::ApprovedPlan;
+use crate::plan::outcome::{Outcome, Outcomes};
+use crate::plan::steps::Write;
+
+use super::Edges;
+use super::google::{Target, entries, pairs, target};
+
+/// What stands in the descriptions of what we make at Google.
+const MADE_BY: &str = "Made by Pipewright";
+
+/// Carries out every Step.
+pub async fn apply(edges: &Edges, approved: &ApprovedPlan) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    let mut stopped: BTreeSet<PipelineName> = BTreeSet::new();
+    for step in approved.steps() {
+        let outcome = if step.pipelines.iter().all(|name| stopped.contains(name)) {
+            Outcome::NotAttempted
+        } else {
+            match write(edges, &step.write).await {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "a step failed");
+                    Outcome::Failed(format!("{error:#}"))
+                }
+            }
+        };
+        if outcome != Outcome::Applied {
+            stopped.extend(step.pipelines.iter().cloned());
+        }
+        outcomes.steps.push((step.clone(), outcome));
+    }
+    outcomes
+}
+
+async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
+    let (cluster, google) = (&edges.cluster, &edges.google);
+    match write {
+        Write::BeginRecord(record) | Write::EndRecord(record) => cluster.put_record(record).await?,
+        Write::RemoveRecord { pipeline } => cluster.remove_record(pipeline).await?,
+        Write::CreateServiceAccount { account, display_name } => {
+            let made = google
+                .create_service_account(account.project.as_str(), &account.account, display_name, MADE_BY)
+                .await;
+            already_there(made)?;
+        }
+        Write::DeleteServiceAccount { account } => {
+            google.delete_service_account(account.project.as_str(), &account.email()).await?;
+        }
+        Write::CreateDataset { dataset, location, access } => {
+            create_dataset(edges, dataset, location.as_str(), access).await?;
+        }
+        Write::AddGrants { resource, grants } => match target(resource) {
+            Target::Policy(target) => {
+                google.add_members(&target, &pairs(grants)).await?;
+            }
+            Target::Dataset { project, id } => {
+                google.add_dataset_access(project, id, &entries(grants)).await?;
+            }
+        },
+        Write::RemoveGrants { resource, grants } => match target(resource) {
+            Target::Policy(target) => {
+                gone(google.remove_members(&target, &pairs(grants)).await)?;
+            }
+            Target::Dataset { project, id } => {
+                gone(google.remove_dataset_access(project, id, &entries(grants)).await)?;
+            }
+        },
+        Write::Apply { kind, manifest, force, .. } => cluster.apply(*kind, manifest, force).await?,
+        Write::Delete { kind, name } => {
+            if let Deleted::Waiting(why) = cluster.delete(*kind, name).await? {
+                return Ok(Outcome::Waiting(why));
+            }
+        }
+    }
+    Ok(Outcome::Applied)
+}
+
+/// Its project's owners stay its owners; the bot is not among them, though Google would
+/// make its creator one.
+async fn create_dataset(
+    edges: &Edges,
+    dataset: &Resource,
+    location: &str,
+    access: &BTreeSet<(Role, Member)>,
+) -> anyhow::Result<()> {
+    let Target::Dataset { project, id } = target(dataset) else {
+        anyhow::bail!("{dataset} is no dataset");
+    };
+    let owners = Grantee::SpecialGroup("projectOwners".to_owned());
+    let granted = entries(access);
+    let made = edges
+        .google
+        .create_dataset(&NewDataset {
+            project: project.to_owned(),
+            id: id.to_owned(),
+            location: location.to_owned(),
+            description: MADE_BY.to_owned(),
+            labels: [("managed-by".to_owned(), "pipewright".to_owned())].into(),
+            access: std::iter::once(AccessEntry::new(DatasetRole::Owner, &owners))
+                .chain(granted.iter().cloned())
+                .collect(),
+        })
+        .await;
+    match made {
+        Ok(_) => Ok(()),
+        // An answer was lost, or somebody was faster: what matters is who may use it.
+        Err(GoogleError::AlreadyExists { .. }) => {
+            edges.google.add_dataset_access(project, id, &granted).await?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn already_there<T>(made: Result<T, GoogleError>) -> Result<(), GoogleError> {
+    match made {
+        Ok(_) | Err(GoogleError::AlreadyExists { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// A grant on something that no longer exists is gone.
+fn gone<T>(removed: Result<T, GoogleError>) -> Result<(), GoogleError> {
+    match removed {
+        Ok(_) | Err(GoogleError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,85 @@
+//! Consent, read again right before it is needed.
+
+use std::collections::BTreeSet;
+
+use crate::edges::forge::PullState;
+use crate::event::PullNumber;
+use crate::name::{CommitSha, Owner, PipelineName};
+use crate::plan::Plan;
+use crate::plan::approval::{Memberships, Reviewed};
+use crate::plan::approve::Mandate;
+
+use super::Edges;
+
+/// How many of the last merged pull requests are asked about a pipeline that waits.
+const LOOK_BACK: usize = 50;
+
+/// Reads the reviews that may speak for what the plan would write: those of `pulls`, and
+/// those of the merged pull requests, newest first, until each waiting pipeline was shown
+/// by one. Where nothing waits, nothing is read.
+///
+/// # Errors
+/// If GitHub can not be read.
+pub(super) async fn read(
+    edges: &Edges,
+    plan: &Plan,
+    commit: &CommitSha,
+    pulls: &BTreeSet<PullNumber>,
+) -> anyhow::Result<Mandate> {
+    let mut waiting: BTreeSet<&PipelineName> =
+        plan.pipelines.keys().filter(|name| plan.awaits_review(name)).collect();
+    let mut reviewed: Vec<Reviewed> = Vec::new();
+    let mut shown = |pull: &Reviewed, waiting: &mut BTreeSet<&PipelineName>| {
+        waiting.retain(|name| !pull.digests.contains_key(*name));
+    };
+    for number in pulls {
+        let pull = edges.forge.reviewed(*number).await?;
+        shown(&pull, &mut waiting);
+        reviewed.push(pull);
+    }
+    if !waiting.is_empty() {
+        for merged in edges.forge.merged_pull_requests(LOOK_BACK).await? {
+            if waiting.is_empty() {
+                break;
+            }
+            let is_merged = matches!(merged.state, PullState::Merged { .. });
+            if !is_merged || pulls.contains(&merged.number) {
+                continue;
+            }
+            let pull = edges.forge.reviewed(merged.number).await?;
+            shown(&pull, &mut waiting);
+            reviewed.push(pull);
+        }
+    }
+    let memberships = memberships(edges, plan, &reviewed).await?;
+    Ok(Mandate::Apply { commit: commit.clone(), reviewed, memberships })
+}
+
+/// Asks only about the teams that own what waits, and the people who agreed to it.
+async fn memberships(
+    edges: &Edges,
+    plan: &Plan,
+    reviewed: &[Reviewed],
+) -> anyhow::Result<Memberships> {
+    let teams: BTreeSet<Owner> = plan
+        .pipelines
+        .iter()
+        .filter(|(name, _)| plan.awaits_review(name))
+        .flat_map(|(_, pipeline)| &pipeline.consenting)
+        .flat_map(|project| plan.policies.estate.consenting_owners(project))
+        .filter(|owner| owner.team().is_some())
+        .collect();
+    let logins: BTreeSet<String> = reviewed
+        .iter()
+        .flat_map(|pull| {
+            pull.approvals
+                .iter()
+                .map(|review| review.login.clone())
+                .chain([pull.author.clone()])
+        })
+        .collect();
+    if teams.is_empty() || logins.is_empty() {
+        return Ok(Memberships::default());
+    }
+    Ok(edges.forge.memberships(&teams, &logins).await?)
+}

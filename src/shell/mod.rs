@@ -1,0 +1,26 @@
+//! The shell: the only part that sees core and edges together.
+
+pub mod apply;
+mod consent;
+pub mod google;
+pub mod observe;
+pub mod post;
+pub mod queue;
+pub mod reconcile;
+pub mod serve;
+pub mod server;
+pub mod worker;
+
+use crate::edges::cluster::Cluster;
+use crate::edges::forge::Forge;
+use crate::edges::git::Mirror;
+use crate::edges::google::GoogleClient;
+
+/// One client for each outside system.
+#[derive(Clone)]
+pub struct Edges {
+    pub forge: Forge,
+    pub git: Mirror,
+    pub cluster: Cluster,
+    pub google: GoogleClient,
+}

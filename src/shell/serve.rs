@@ -1,0 +1,145 @@
+//! `pipewright serve`: the bot, for real. Reads its settings, connects every edge, and runs
+//! worker, server and timer until one of them ends or somebody says stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::edges::cluster::{Cluster, Kubeconfig};
+use crate::edges::forge::webhook::WebhookVerifier;
+use crate::edges::forge::{Forge, ForgeConfig, RepositoryName};
+use crate::edges::git::Mirror;
+use crate::edges::google::{Endpoints, GoogleClient, TokenSource};
+use crate::event::Event;
+use crate::render::House;
+
+use super::Edges;
+use super::queue::Queue;
+use super::server::{Door, router};
+use super::worker::Worker;
+
+/// How often everything is looked at, webhooks or not.
+const SWEEP_EVERY: Duration = Duration::from_secs(300);
+
+/// Everything that `serve` must be told. Secrets never print.
+#[derive(Debug)]
+pub struct Settings {
+    pub listen: SocketAddr,
+    pub repository: RepositoryName,
+    pub github_url: String,
+    pub git_url: String,
+    pub github_app_id: u64,
+    pub github_key: SecretString,
+    pub webhook_secret: SecretString,
+    pub mirror: PathBuf,
+    pub kubeconfig: Kubeconfig,
+    pub house: House,
+    pub endpoints: Endpoints,
+    pub google_token: TokenSource,
+}
+
+/// A connected bot that has not begun to work.
+pub struct Bot {
+    pub worker: Worker,
+    door: Door,
+    listener: TcpListener,
+}
+
+impl Bot {
+    /// Connects every edge and checks what must be true before anything is done.
+    ///
+    /// # Errors
+    /// If an outside system can not be reached, or refuses us.
+    pub async fn connect(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        let Settings {
+            listen,
+            repository,
+            github_url,
+            git_url,
+            github_app_id,
+            github_key,
+            webhook_secret,
+            mirror,
+            kubeconfig,
+            house,
+            endpoints,
+            google_token,
+        } = settings;
+        let forge = Forge::connect(&ForgeConfig {
+            api_url: github_url,
+            repository: repository.clone(),
+            app_id: github_app_id,
+            key_pem: github_key,
+        })
+        .await
+        .context("connect to GitHub")?;
+        let default_branch = forge.default_branch().await?;
+        let git = Mirror::open(&mirror, &git_url).context("open the mirror")?;
+        let cluster = Cluster::connect(kubeconfig, &house.namespace)
+            .await
+            .context("connect to Kubernetes")?;
+        cluster.check().await?;
+        let google = GoogleClient::new(&endpoints, google_token).context("connect to Google")?;
+        let queue = Queue::default();
+        let door = Door {
+            verifier: WebhookVerifier::new(&webhook_secret)?,
+            repository,
+            default_branch: default_branch.clone(),
+            queue: queue.clone(),
+        };
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("listen on {listen}"))?;
+        let edges = Edges { forge, git, cluster, google };
+        Ok(Self {
+            worker: Worker { edges, house, default_branch, queue, clock },
+            door,
+            listener,
+        })
+    }
+
+    /// Where webhooks are taken.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub fn webhook_url(&self) -> std::io::Result<String> {
+        Ok(format!("http://{}/webhook", self.listener.local_addr()?))
+    }
+
+    /// Starts the server in the background and gives the worker to the caller, who steps it.
+    pub fn serve_in_background(self) -> Worker {
+        let Self { worker, door, listener } = self;
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router(door)).await {
+                tracing::error!(%error, "the server ended");
+            }
+        });
+        worker
+    }
+
+    /// Works until `stop`, or until something ends that must not.
+    ///
+    /// # Errors
+    /// If the server ends.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { worker, door, listener } = self;
+        let (queue, clock) = (worker.queue.clone(), worker.clock.clone());
+        let sweeps = async {
+            loop {
+                queue.add(&Event::Sweep);
+                clock.sleep(SWEEP_EVERY).await;
+            }
+        };
+        tokio::select! {
+            served = axum::serve(listener, router(door)) => served.context("the server ended"),
+            () = worker.run() => anyhow::bail!("the worker ended"),
+            () = sweeps => anyhow::bail!("the timer ended"),
+            () = stop => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The worker: takes a lane, looks at what it is about, passes the line, says what came of it.
+//!
+//! Level-triggered: a lane's run looks at the pull request or the branch as it is now, and
+//! not at the event that woke it.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context as _;
+
+use crate::clock::Clock;
+use crate::edges::forge::{PullRequest, PullState};
+use crate::edges::git::GitError;
+use crate::event::{Event, Lane, PullNumber};
+use crate::name::CommitSha;
+use crate::render::House;
+use crate::snapshot::Revisions;
+
+use super::Edges;
+use super::post;
+use super::queue::{Next, Queue, Waiting};
+use super::reconcile::{Passage, Run, reconcile};
+
+/// Turns events into runs, one at a time.
+pub struct Worker {
+    pub edges: Edges,
+    pub house: House,
+    pub default_branch: String,
+    pub queue: Queue,
+    pub clock: Clock,
+}
+
+/// What one step came to.
+#[derive(Debug)]
+pub enum Stepped {
+    /// A lane was run to its end, or the sweep was.
+    Ran(Option<Lane>),
+    /// It failed, and waits to be tried again.
+    Failed(Option<Lane>, anyhow::Error),
+    /// Nothing is due.
+    Idle,
+}
+
+impl Worker {
+    /// Does the next thing that is due.
+    pub async fn step(&self) -> Stepped {
+        match self.queue.take(self.clock.now()) {
+            Next::Nothing | Next::Later(_) => Stepped::Idle,
+            Next::Sweep => match self.sweep().await {
+                Ok(()) => Stepped::Ran(None),
+                Err(error) => Stepped::Failed(None, error),
+            },
+            Next::Lane(lane, waiting) => match self.run_lane(&lane, &waiting).await {
+                Ok(()) => Stepped::Ran(Some(lane)),
+                Err(error) => {
+                    self.queue.put_back(lane.clone(), waiting, self.clock.now());
+                    Stepped::Failed(Some(lane), error)
+                }
+            },
+        }
+    }
+
+    /// Works until the future is dropped.
+    pub async fn run(&self) {
+        loop {
+            match self.step().await {
+                Stepped::Ran(lane) => tracing::info!(?lane, "ran"),
+                Stepped::Failed(lane, error) => {
+                    // Once, with the whole chain; the lane is tried again.
+                    tracing::warn!(?lane, error = format!("{error:#}"), "a run failed");
+                    if lane.is_none() {
+                        self.clock.sleep(std::time::Duration::from_secs(10)).await;
+                        self.queue.add(&Event::Sweep);
+                    }
+                }
+                Stepped::Idle => match self.queue.take(self.clock.now()) {
+                    Next::Later(due) => {
+                        tokio::select! {
+                            () = self.clock.sleep_until(due) => {}
+                            () = self.queue.added() => {}
+                        }
+                    }
+                    Next::Nothing => self.queue.added().await,
+                    Next::Sweep => self.queue.add(&Event::Sweep),
+                    Next::Lane(lane, waiting) => self.queue.put(lane, waiting),
+                },
+            }
+        }
+    }
+
+    /// Looks at everything: open pull requests, and the default branch.
+    async fn sweep(&self) -> anyhow::Result<()> {
+        for pull in self.edges.forge.open_pull_requests().await? {
+            self.queue.add(&Event::PullRequestChanged { number: pull.number });
+        }
+        self.queue.put(Lane::Default, Waiting::default());
+        Ok(())
+    }
+
+    async fn run_lane(&self, lane: &Lane, waiting: &Waiting) -> anyhow::Result<()> {
+        match lane {
+            Lane::PullRequest(number) => self.pull_request(*number).await,
+            Lane::MergeGroup(head) => self.merge_group(head, waiting).await,
+            Lane::Default => self.default_branch(waiting).await,
+        }
+        .with_context(|| format!("run {lane:?}"))
+    }
+
+    async fn pull_request(&self, number: PullNumber) -> anyhow::Result<()> {
+        let pull = self.edges.forge.pull_request(number).await?;
+        match pull.state {
+            PullState::Open if pull.base_branch == self.default_branch => self.review(&pull).await,
+            PullState::Merged { .. } if pull.base_branch == self.default_branch => {
+                let pulls = [number].into();
+                self.queue.put(Lane::Default, Waiting { pulls, ..Waiting::default() });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn review(&self, pull: &PullRequest) -> anyhow::Result<()> {
+        let head_ref = format!("refs/pull/{}/head", pull.number);
+        let (base, fetched) = self.fetch(&head_ref).await?;
+        // GitHub's word and Git's can differ for a moment; what was fetched is what is shown.
+        let run = Run {
+            lane: Lane::PullRequest(pull.number),
+            revisions: Revisions::Merge { base, head: fetched.clone() },
+            pulls: BTreeSet::new(),
+        };
+        let passage = reconcile(&self.edges, &self.house, &run).await?;
+        post::review(&self.edges.forge, pull.number, &fetched, &passage).await
+    }
+
+    /// The check on what the merge queue is about to merge. The base is the default branch
+    /// as it is: a queued neighbour's policies do not count before they are merged.
+    async fn merge_group(&self, head: &CommitSha, waiting: &Waiting) -> anyhow::Result<()> {
+        let Some(branch) = &waiting.branch else {
+            return Ok(());
+        };
+        let (base, fetched) = match self.fetch(branch).await {
+            Ok(fetched) => fetched,
+            // The queue has moved on; it asks again for what takes its place.
+            Err(error) if is_missing_ref(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if fetched != *head {
+            return Ok(());
+        }
+        let run = Run {
+            lane: Lane::MergeGroup(head.clone()),
+            revisions: Revisions::Merge { base, head: head.clone() },
+            pulls: BTreeSet::new(),
+        };
+        let passage = reconcile(&self.edges, &self.house, &run).await?;
+        post::check(&self.edges.forge, head, &passage).await
+    }
+
+    async fn default_branch(&self, waiting: &Waiting) -> anyhow::Result<()> {
+        let token = self.edges.forge.installation_token().await?;
+        let name = self.branch_ref();
+        let fetched = self.edges.git.fetch(std::slice::from_ref(&name), Some(token)).await?;
+        let commit = fetched.get(&name).context("the default branch was not fetched")?.clone();
+        let run = Run {
+            lane: Lane::Default,
+            revisions: Revisions::Default { commit: commit.clone() },
+            pulls: waiting.pulls.clone(),
+        };
+        match reconcile(&self.edges, &self.house, &run).await? {
+            Passage::Conflict { .. } => Ok(()),
+            Passage::Planned(planned) => {
+                post::applied(&self.edges.forge, &commit, &planned).await?;
+                let unfinished = planned.outcomes.unfinished();
+                anyhow::ensure!(
+                    unfinished.is_empty(),
+                    "not finished: {}",
+                    unfinished.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+                );
+                Ok(())
+            }
+        }
+    }
+
+    /// Fetches the default branch and one more ref.
+    async fn fetch(&self, other: &str) -> anyhow::Result<(CommitSha, CommitSha)> {
+        let token = self.edges.forge.installation_token().await?;
+        let name = self.branch_ref();
+        let refs = [name.clone(), other.to_owned()];
+        let fetched = self.edges.git.fetch(&refs, Some(token)).await?;
+        let base = fetched.get(&name).context("the default branch was not fetched")?;
+        let head = fetched.get(other).with_context(|| format!("{other} was not fetched"))?;
+        Ok((base.clone(), head.clone()))
+    }
+
+    fn branch_ref(&self) -> String {
+        format!("refs/heads/{}", self.default_branch)
+    }
+}
+
+fn is_missing_ref(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<GitError>(), Some(GitError::MissingRef { .. }))
+}

@@ -1,5 +1,6 @@
 //! One outside system each; edges never import each other.
 
+pub mod cluster;
 pub mod forge;
 pub mod git;
 pub mod google;

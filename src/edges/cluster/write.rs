@@ -1,0 +1,207 @@
+//! Writing: server-side apply, and deletion with care for what is running.
+
+use kube::api::{
+    Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
+};
+use serde_json::{Value, json};
+
+use super::{Cluster, ClusterError};
+use crate::object::Kind;
+use crate::plan::steps::Force;
+use crate::render::{APPLY_SET_LABEL, MANAGER, apply_set};
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deleted {
+    /// It does not exist any more, if it ever did.
+    Gone,
+    /// It still exists, and why. Delete it again later.
+    Waiting(String),
+}
+
+impl Cluster {
+    /// Makes the object what the manifest says, leaving others' fields alone.
+    ///
+    /// # Errors
+    /// [`ClusterError::Conflict`] if others own a field and `force` is [`Force::No`];
+    /// [`ClusterError::Changed`] if the object is not the version to force; and whatever
+    /// else the cluster says.
+    pub async fn apply(
+        &self,
+        kind: Kind,
+        manifest: &Value,
+        force: &Force,
+    ) -> Result<(), ClusterError> {
+        let name = manifest.pointer("/metadata/name").and_then(Value::as_str);
+        let name = name.ok_or_else(|| ClusterError::Invalid {
+            attempt: format!("apply a {}", kind.as_str()),
+            message: "it has no name".to_owned(),
+        })?;
+        let attempt = format!("apply {} {name}", kind.as_str());
+        let failed = |error| ClusterError::classify(&attempt, error);
+        let mut body = manifest.clone();
+        let mut parameters = PatchParams::apply(MANAGER).validation_strict();
+        if let Force::OnVersion(version) = force {
+            parameters = parameters.force();
+            if let Some(metadata) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
+                metadata.insert("resourceVersion".to_owned(), json!(version));
+            }
+        }
+        let api = self.api(kind);
+        let applied = api.patch(name, &parameters, &Patch::Apply(&body)).await;
+        let applied = applied.map_err(failed)?;
+        if manifest.pointer("/spec/suspend").is_none() && suspended_by_us(&applied) {
+            suspend(&api, &applied, name, Value::Null)
+                .await
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes an object of ours, as it was seen by this very call. A CronWorkflow takes
+    /// its running Workflows with it, so it is suspended first and goes only when idle.
+    ///
+    /// # Errors
+    /// [`ClusterError::NotOurs`] without our label; [`ClusterError::Changed`] if somebody
+    /// was faster; and whatever else the cluster says.
+    pub async fn delete(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
+        let attempt = format!("delete {} {name}", kind.as_str());
+        let api = self.api(kind);
+        let Some(mut live) = found(&attempt, api.get(name).await)? else {
+            return Ok(Deleted::Gone);
+        };
+        self.must_be_ours(&attempt, &live)?;
+        if live.metadata.deletion_timestamp.is_some() {
+            return Ok(Deleted::Waiting(finalizers(&live)));
+        }
+        if kind == Kind::CronWorkflow {
+            if live.data.pointer("/spec/suspend") != Some(&Value::Bool(true)) {
+                let suspended = suspend(&api, &live, name, Value::Bool(true)).await;
+                let Some(suspended) = found(&attempt, suspended)? else {
+                    return Ok(Deleted::Gone);
+                };
+                live = suspended;
+            }
+            if let Some(runs) = active(&live) {
+                return Ok(Deleted::Waiting(runs));
+            }
+        }
+        let parameters = only_this(&attempt, &live)?;
+        let answer = found(&attempt, api.delete(name, &parameters).await)?;
+        // Some kinds are answered with the object although it is gone: finalizers tell.
+        Ok(match answer.and_then(|answer| answer.left()) {
+            Some(left) if has_finalizers(&left) => Deleted::Waiting(finalizers(&left)),
+            _ => Deleted::Gone,
+        })
+    }
+
+    fn must_be_ours(&self, attempt: &str, live: &DynamicObject) -> Result<(), ClusterError> {
+        let labels = live.metadata.labels.as_ref();
+        let found = labels.and_then(|labels| labels.get(APPLY_SET_LABEL));
+        if found == Some(&apply_set(&self.namespace)) {
+            return Ok(());
+        }
+        Err(ClusterError::NotOurs {
+            attempt: attempt.to_owned(),
+            label: APPLY_SET_LABEL,
+            found: found.cloned(),
+        })
+    }
+}
+
+/// An object that is not there is an answer, too.
+fn found<T>(attempt: &str, answer: Result<T, kube::Error>) -> Result<Option<T>, ClusterError> {
+    match answer.map_err(|error| ClusterError::classify(attempt, error)) {
+        Ok(found) => Ok(Some(found)),
+        Err(ClusterError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The deletion of the object as it was seen, and of no other of that name. In the
+/// background, because all that it owns by now are finished runs.
+fn only_this(attempt: &str, live: &DynamicObject) -> Result<DeleteParams, ClusterError> {
+    let (Some(uid), Some(version)) = (&live.metadata.uid, &live.metadata.resource_version) else {
+        return Err(ClusterError::Unexpected {
+            attempt: attempt.to_owned(),
+            message: "the cluster gives neither its uid nor its version".to_owned(),
+            source: None,
+        });
+    };
+    Ok(DeleteParams {
+        propagation_policy: Some(PropagationPolicy::Background),
+        preconditions: Some(Preconditions {
+            resource_version: Some(version.clone()),
+            uid: Some(uid.clone()),
+        }),
+        ..DeleteParams::default()
+    })
+}
+
+/// Sets a CronWorkflow's `spec.suspend`, on the version that was seen. A merge, because an
+/// apply of this one field would give up all the others.
+async fn suspend(
+    api: &Api<DynamicObject>,
+    live: &DynamicObject,
+    name: &str,
+    value: Value,
+) -> Result<DynamicObject, kube::Error> {
+    let parameters = PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let patch = json!({
+        "metadata": {"resourceVersion": live.metadata.resource_version},
+        "spec": {"suspend": value},
+    });
+    api.patch(name, &parameters, &Patch::Merge(&patch)).await
+}
+
+/// Whether a deletion that did not come to its end has left the object suspended. An apply
+/// does not take back what a merge has set, so the schedule would rest for ever. Somebody
+/// else's suspension stays.
+fn suspended_by_us(live: &DynamicObject) -> bool {
+    let entries = live.metadata.managed_fields.iter().flatten();
+    live.data.pointer("/spec/suspend") == Some(&Value::Bool(true))
+        && entries
+            .filter(|entry| {
+                entry.manager.as_deref() == Some(MANAGER)
+                    && entry.operation.as_deref() == Some("Update")
+            })
+            .filter_map(|entry| entry.fields_v1.as_ref())
+            .any(|fields| fields.0.pointer("/f:spec/f:suspend").is_some())
+}
+
+/// The runs that the CronWorkflow's status lists.
+fn active(live: &DynamicObject) -> Option<String> {
+    let runs = live.data.pointer("/status/active")?.as_array()?;
+    let names: Vec<&str> = runs
+        .iter()
+        .map(|run| run.get("name").and_then(Value::as_str).unwrap_or("?"))
+        .collect();
+    match names.as_slice() {
+        [] => None,
+        [name] => Some(format!("run {name} is active")),
+        names => Some(format!("runs {} are active", names.join(", "))),
+    }
+}
+
+fn has_finalizers(live: &DynamicObject) -> bool {
+    live.metadata
+        .finalizers
+        .as_ref()
+        .is_some_and(|finalizers| !finalizers.is_empty())
+}
+
+fn finalizers(live: &DynamicObject) -> String {
+    let finalizers = live.metadata.finalizers.as_deref().unwrap_or_default();
+    if finalizers.is_empty() {
+        "it is being deleted".to_owned()
+    } else {
+        format!("it is kept by {}", finalizers.join(", "))
+    }
+}
+
+#[cfg(feature = "sandbox")]
+#[cfg(test)]
+mod tests;

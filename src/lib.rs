@@ -21,12 +21,16 @@ pub mod object;
 pub mod render;
 pub mod proposal;
 pub mod plan;
+pub mod report;
 
 // The only time.
 pub mod clock;
 
 // Edges.
 pub mod edges;
+
+// Shell.
+pub mod shell;
 
 // Not part of the production image.
 #[cfg(feature = "sandbox")]

@@ -66,7 +66,8 @@ fn same_list(desired: &[Value], live: &[Value]) -> bool {
         })
 }
 
-/// The `fieldsV1` of every entry that `manager` applied.
+/// The `fieldsV1` of every entry of `manager`. Not only of what it applied: before a deletion
+/// it suspends by a patch, and if the pipeline comes back, that field must go again.
 fn owned_fields<'v>(live: &'v Value, manager: &str) -> Vec<&'v Map<String, Value>> {
     let entries = live
         .pointer("/metadata/managedFields")
@@ -76,7 +77,6 @@ fn owned_fields<'v>(live: &'v Value, manager: &str) -> Vec<&'v Map<String, Value
         .flatten()
         .filter(|entry| {
             entry.get("manager").and_then(Value::as_str) == Some(manager)
-                && entry.get("operation").and_then(Value::as_str) == Some("Apply")
         })
         .filter_map(|entry| entry.get("fieldsV1").and_then(Value::as_object))
         .collect()

@@ -45,6 +45,26 @@ pub enum Seen<T> {
     Unreadable(String),
 }
 
+impl<T> Seen<T> {
+    /// The same answer about something that follows from the thing.
+    pub fn map<U>(self, follows: impl FnOnce(T) -> U) -> Seen<U> {
+        match self {
+            Self::Found(found) => Seen::Found(follows(found)),
+            Self::Missing => Seen::Missing,
+            Self::Unreadable(why) => Seen::Unreadable(why),
+        }
+    }
+
+    /// The same, where what follows may not be readable.
+    pub fn and_then<U>(self, follows: impl FnOnce(T) -> Result<U, String>) -> Seen<U> {
+        match self {
+            Self::Found(found) => follows(found).map_or_else(Seen::Unreadable, Seen::Found),
+            Self::Missing => Seen::Missing,
+            Self::Unreadable(why) => Seen::Unreadable(why),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveDataset {
     pub location: Location,

@@ -75,6 +75,17 @@ impl Wire {
             .count()
     }
 
+    /// How many writes so far went to a path that contains `part`, and were not refused.
+    pub fn writes_to(&self, part: &str) -> usize {
+        lock(&self.inner)
+            .traffic
+            .iter()
+            .filter(|exchange| {
+                exchange.is_write() && exchange.status.is_success() && exchange.uri.contains(part)
+            })
+            .count()
+    }
+
     /// Asks `fault` about every request from now on.
     pub fn fail_with(&self, fault: impl FnMut(&Method, &Uri) -> Option<Fault> + Send + 'static) {
         lock(&self.inner).fault = Some(Box::new(fault));

@@ -14,7 +14,7 @@ use crate::plan::outcome::{Outcome, Outcomes};
 use crate::plan::steps::Write;
 
 use super::Edges;
-use super::google::{Target, entries, pairs, target};
+use super::google::{Target, borrowed, entries, pairs, target};
 
 /// What stands in the descriptions of what we make at Google.
 const MADE_BY: &str = "Made by Pipewright";
@@ -62,7 +62,7 @@ async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
         }
         Write::AddGrants { resource, grants } => match target(resource) {
             Target::Policy(target) => {
-                google.add_members(&target, &pairs(grants)).await?;
+                google.add_members(&target, &borrowed(&pairs(grants))).await?;
             }
             Target::Dataset { project, id } => {
                 google.add_dataset_access(project, id, &entries(grants)).await?;
@@ -70,7 +70,7 @@ async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
         },
         Write::RemoveGrants { resource, grants } => match target(resource) {
             Target::Policy(target) => {
-                gone(google.remove_members(&target, &pairs(grants)).await)?;
+                gone(google.remove_members(&target, &borrowed(&pairs(grants))).await)?;
             }
             Target::Dataset { project, id } => {
                 gone(google.remove_dataset_access(project, id, &entries(grants)).await)?;

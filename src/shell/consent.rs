@@ -29,7 +29,7 @@ pub(super) async fn read(
     let mut waiting: BTreeSet<&PipelineName> =
         plan.pipelines.keys().filter(|name| plan.awaits_review(name)).collect();
     let mut reviewed: Vec<Reviewed> = Vec::new();
-    let mut shown = |pull: &Reviewed, waiting: &mut BTreeSet<&PipelineName>| {
+    let shown = |pull: &Reviewed, waiting: &mut BTreeSet<&PipelineName>| {
         waiting.retain(|name| !pull.digests.contains_key(*name));
     };
     for number in pulls {

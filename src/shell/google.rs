@@ -31,11 +31,16 @@ pub(super) fn target(resource: &Resource) -> Target<'_> {
 }
 
 /// As an IAM policy writes role and member.
-pub(super) fn pairs(grants: &BTreeSet<(Role, Member)>) -> Vec<(String, String)> {
+pub(super) fn pairs(grants: &BTreeSet<(Role, Member)>) -> Vec<(&'static str, String)> {
     grants
         .iter()
-        .map(|(role, member)| (role.as_str().to_owned(), member.iam()))
+        .map(|(role, member)| (role.as_str(), member.iam()))
         .collect()
+}
+
+/// The same, borrowed as the client wants it.
+pub(super) fn borrowed<'a>(pairs: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+    pairs.iter().map(|(role, member)| (*role, member.as_str())).collect()
 }
 
 /// As a dataset's access list writes them. Roles that no dataset takes are left out: the

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use futures::stream;
 
 use crate::edges::google::{DatabaseKind, GoogleClient, GoogleError};
-use crate::name::{ConnectionName, DatasetId, ProjectId};
+use crate::name::{ConnectionName, DatasetId, NameError, ProjectId};
 use crate::object::{Resource, ServiceAccount};
 use crate::plan::observed::{Google, LiveConnection, LiveDataset, Observed, Questions, Seen};
 use crate::plan::questions;
@@ -64,24 +64,20 @@ async fn dataset(
     client: &GoogleClient,
     (project, dataset): &(ProjectId, DatasetId),
 ) -> Seen<LiveDataset> {
-    match answer(client.dataset(project.as_str(), dataset.as_str()).await) {
-        Seen::Found(found) => match found.location.to_ascii_lowercase().parse() {
-            Ok(location) => Seen::Found(LiveDataset { location }),
-            Err(error) => Seen::Unreadable(error.to_string()),
-        },
-        Seen::Missing => Seen::Missing,
-        Seen::Unreadable(why) => Seen::Unreadable(why),
-    }
+    let read = client.dataset(project.as_str(), dataset.as_str()).await;
+    answer(read).and_then(|found| {
+        let location = found.location.to_ascii_lowercase().parse();
+        location
+            .map(|location| LiveDataset { location })
+            .map_err(|error| error.to_string())
+    })
 }
 
 /// Unconditional grants only: a binding with a condition is somebody else's.
 async fn policy(client: &GoogleClient, resource: &Resource) -> Seen<BTreeSet<(String, String)>> {
     match target(resource) {
-        Target::Dataset { project, id } => match answer(client.dataset(project, id).await) {
-            Seen::Found(found) => Seen::Found(found.access.iter().flat_map(seen).collect()),
-            Seen::Missing => Seen::Missing,
-            Seen::Unreadable(why) => Seen::Unreadable(why),
-        },
+        Target::Dataset { project, id } => answer(client.dataset(project, id).await)
+            .map(|found| found.access.iter().flat_map(seen).collect()),
         Target::Policy(target) => answer(client.policy(&target).await.map(Some).or_else(missing))
             .map(|policy| {
                 policy
@@ -99,17 +95,15 @@ async fn policy(client: &GoogleClient, resource: &Resource) -> Seen<BTreeSet<(St
 
 async fn connection(client: &GoogleClient, name: &ConnectionName) -> Seen<LiveConnection> {
     let (project, location) = (name.project.as_str(), name.location.as_str());
-    match answer(client.connection(project, location, name.id.as_str()).await) {
-        Seen::Found(found) if found.kind != DatabaseKind::Postgres => {
-            Seen::Unreadable("it does not lead to PostgreSQL".to_owned())
+    let read = client.connection(project, location, name.id.as_str()).await;
+    answer(read).and_then(|found| {
+        if found.kind != DatabaseKind::Postgres {
+            return Err("it does not lead to PostgreSQL".to_owned());
         }
-        Seen::Found(found) => match (found.instance.parse(), found.database.parse()) {
-            (Ok(instance), Ok(database)) => Seen::Found(LiveConnection { instance, database }),
-            (Err(error), _) | (_, Err(error)) => Seen::Unreadable(error.to_string()),
-        },
-        Seen::Missing => Seen::Missing,
-        Seen::Unreadable(why) => Seen::Unreadable(why),
-    }
+        let instance = found.instance.parse().map_err(|error: NameError| error.to_string())?;
+        let database = found.database.parse().map_err(|error: NameError| error.to_string())?;
+        Ok(LiveConnection { instance, database })
+    })
 }
 
 fn missing<T>(error: GoogleError) -> Result<Option<T>, GoogleError> {

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::edges::forge::{
-    Annotation, AnnotationLevel, CheckRun, CheckState, Conclusion, Forge, IfMissing, NAME,
-    digest_block,
+use crate::edges::forge::Forge;
+use crate::edges::forge::check::{
+    Annotation, AnnotationLevel, CheckRun, CheckState, Conclusion, NAME,
 };
+use crate::edges::forge::comment::IfMissing;
+use crate::edges::forge::digest::digest_block;
 use crate::event::PullNumber;
 use crate::finding::Severity;
 use crate::name::{CommitSha, PipelineName};
@@ -84,10 +86,13 @@ fn check_run(head: &CommitSha, plan: &Plan) -> CheckRun {
         .into_iter()
         .map(|note| Annotation {
             path: note.path,
-            start_line: note.span.map_or(1, |span| span.line),
-            end_line: note.span.map_or(1, |span| span.end_line),
-            start_column: note.span.map(|span| span.column),
-            end_column: note.span.map(|span| span.end_column),
+            start_line: note.span.map_or(1, |span| count(span.line)),
+            end_line: note.span.map_or(1, |span| count(span.end_line)),
+            start_column: note.span.map(|span| count(span.column)),
+            // Ours is exclusive, GitHub's is not.
+            end_column: note
+                .span
+                .map(|span| count(span.end_column.saturating_sub(1).max(span.column))),
             level: match note.severity {
                 Severity::Deny => AnnotationLevel::Failure,
                 Severity::Warn => AnnotationLevel::Warning,
@@ -113,6 +118,11 @@ fn check_run(head: &CommitSha, plan: &Plan) -> CheckRun {
         annotations,
         external_id: crate::name::Digest::of(shown.as_bytes()).short().to_owned(),
     }
+}
+
+/// Lines and columns are far below the limit: files are.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Says on each pull request that the run concerns what became of its pipelines.

@@ -4,4 +4,5 @@
 //! It imports nothing of the core or the edges: sharing our types, it would share our errors.
 //! What each one leaves out stands in the first lines of its module.
 
+pub mod kubernetes;
 pub mod server;

@@ -32,6 +32,8 @@ pub mod edges;
 // Shell.
 pub mod shell;
 
+pub mod cli;
+
 // Not part of the production image.
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -9,7 +9,7 @@ use crate::object::{Object, ObjectKey};
 use crate::pipeline::{self, Parsed};
 use crate::policy::{self, Policies};
 use crate::render::{Desired, House, Rendered, render};
-use crate::snapshot::{RepoPath, Snapshot};
+use crate::snapshot::{RepoPath, Snapshot, Tree};
 
 /// What a snapshot asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,9 +43,9 @@ impl Scope {
 /// Reads a snapshot whole: parse, bind, render, rules. Total.
 pub fn propose(snapshot: &Snapshot, house: &House) -> Proposal {
     let policies = Policies::parse(&snapshot.base);
-    let (desired, mut findings) = desire(pipeline::parse(&snapshot.proposed), &policies, house);
+    let (desired, mut findings) = desire(pipeline::parse(snapshot.tree()), &policies, house);
     findings.extend(policy::check(&policies, &desired));
-    if snapshot.base == snapshot.proposed {
+    let Some(proposed) = &snapshot.proposed else {
         findings.extend(policies.findings.iter().cloned());
         return Proposal {
             policies,
@@ -53,9 +53,9 @@ pub fn propose(snapshot: &Snapshot, house: &House) -> Proposal {
             findings: sorted(findings),
             scope: Scope::All,
         };
-    }
+    };
     let (before, _) = desire(pipeline::parse(&snapshot.base), &policies, house);
-    let files = changed_files(snapshot);
+    let files = changed_files(&snapshot.base, proposed);
     let scope = changed(&before, &desired, &files);
     findings.retain(|finding| {
         files.contains(&finding.path)
@@ -64,7 +64,7 @@ pub fn propose(snapshot: &Snapshot, house: &House) -> Proposal {
                 .as_ref()
                 .is_some_and(|name| scope.contains(name))
     });
-    let proposed = Policies::parse(&snapshot.proposed);
+    let proposed = Policies::parse(proposed);
     findings.extend(
         policies.findings.iter().cloned().chain(
             proposed
@@ -108,8 +108,8 @@ fn desire(parsed: Parsed, policies: &Policies, house: &House) -> (Desired, Vec<F
     (desired, findings)
 }
 
-fn changed_files(snapshot: &Snapshot) -> BTreeSet<RepoPath> {
-    let (base, proposed) = (&snapshot.base.entries, &snapshot.proposed.entries);
+fn changed_files(base: &Tree, proposed: &Tree) -> BTreeSet<RepoPath> {
+    let (base, proposed) = (&base.entries, &proposed.entries);
     base.keys()
         .chain(proposed.keys())
         .filter(|path| base.get(*path) != proposed.get(*path))

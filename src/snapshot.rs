@@ -28,15 +28,23 @@ pub struct Tree {
 
 /// Both sides of a run.
 ///
-/// On a pull request `base` is the tip of the default branch, and `proposed` the merge
-/// of base and head. On the default branch both are the same commit.
 /// Policies, estate and owners are read from `base` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
+    /// The tip of the default branch.
     pub base: Tree,
-    pub proposed: Tree,
+    /// The merge of base and head, on a pull request. Absent on the default branch, where
+    /// the base is all there is.
+    pub proposed: Option<Tree>,
     /// Commit of `base`; absent for a working folder.
     pub base_commit: Option<CommitSha>,
+}
+
+impl Snapshot {
+    /// The tree whose pipelines the run is about.
+    pub fn tree(&self) -> &Tree {
+        self.proposed.as_ref().unwrap_or(&self.base)
+    }
 }
 
 /// Which commits a run is about.

@@ -75,9 +75,7 @@ fn owned_fields<'v>(live: &'v Value, manager: &str) -> Vec<&'v Map<String, Value
     entries
         .into_iter()
         .flatten()
-        .filter(|entry| {
-            entry.get("manager").and_then(Value::as_str) == Some(manager)
-        })
+        .filter(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
         .filter_map(|entry| entry.get("fieldsV1").and_then(Value::as_object))
         .collect()
 }

@@ -1,4 +1,4 @@
-//! The systems Pipewright talks to, simulated on loopback.
+//! The systems Pipewright talks to, simulated on loopback, and the stage they play on.
 //!
 //! A simulator is a plain HTTP server on a port that the kernel picks.
 //! It imports nothing of the core or the edges: sharing our types, it would share our errors.
@@ -6,4 +6,7 @@
 
 pub mod github;
 pub mod google;
+pub mod kubernetes;
 pub mod server;
+pub mod stage;
+pub mod story;

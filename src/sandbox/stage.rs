@@ -63,7 +63,11 @@ impl Stage {
     pub async fn set(tree: &Tree, clock: Clock) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("make a folder for the repository")?;
         let house = house()?;
-        let snapshot = Snapshot { base: tree.clone(), proposed: tree.clone(), base_commit: None };
+        let snapshot = Snapshot {
+            base: tree.clone(),
+            proposed: None,
+            base_commit: None,
+        };
         let proposal = propose(&snapshot, &house);
         let estate = &proposal.policies.estate;
         let project = estate
@@ -71,7 +75,9 @@ impl Stage {
             .iter()
             .find(|(_, project)| !project.connections.is_empty())
             .map(|(id, _)| id.clone())
-            .context("policies/estate.yaml lists no project with a connection: add one to play with")?;
+            .context(
+                "policies/estate.yaml lists no project with a connection: add one to play with",
+            )?;
 
         let github = Github::start(
             github::Options {
@@ -148,7 +154,11 @@ impl Stage {
         let deliveries = self.github.take_deliveries();
         for delivery in &deliveries {
             let status = self.github.send(delivery).await?;
-            anyhow::ensure!(status < 300, "the bot answered {status} to `{}`", delivery.event);
+            anyhow::ensure!(
+                status < 300,
+                "the bot answered {status} to `{}`",
+                delivery.event
+            );
             self.deliveries.push(json!({
                 "system": "webhook",
                 "event": delivery.event,
@@ -256,7 +266,11 @@ fn projects(estate: &Estate, house: &House) -> Vec<String> {
 fn organisation(estate: &Estate) -> String {
     all_owners(estate)
         .iter()
-        .find_map(|owner| owner.team().map(|(organisation, _)| organisation.to_owned()))
+        .find_map(|owner| {
+            owner
+                .team()
+                .map(|(organisation, _)| organisation.to_owned())
+        })
         .unwrap_or_else(|| "acme".to_owned())
 }
 
@@ -285,7 +299,11 @@ fn people(github: &Github, estate: &Estate, project: ProjectId) -> Cast {
         .consenting_owners(&project)
         .first()
         .map_or_else(|| author.clone(), person);
-    Cast { author, owner, project }
+    Cast {
+        author,
+        owner,
+        project,
+    }
 }
 
 /// Who plays an owner: the user, or `lead-of-<team>`.

@@ -21,7 +21,12 @@ pub struct Teller<'o> {
 
 impl<'o> Teller<'o> {
     pub fn new(out: &'o mut dyn io::Write) -> Self {
-        Self { out, steps: 0, seen: 0, missed_in_step: false }
+        Self {
+            out,
+            steps: 0,
+            seen: 0,
+            missed_in_step: false,
+        }
     }
 
     /// Begins a step. Steps count as seen until something in them is missed.
@@ -33,14 +38,19 @@ impl<'o> Teller<'o> {
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
-        text.lines().try_for_each(|line| writeln!(self.out, "      {line}"))
+        text.lines()
+            .try_for_each(|line| writeln!(self.out, "      {line}"))
     }
 
     fn see(&mut self, what: &str, happened: bool) -> io::Result<()> {
         if !happened {
             self.missed_in_step = true;
         }
-        writeln!(self.out, "    {} {what}", if happened { "seen:  " } else { "MISSED:" })
+        writeln!(
+            self.out,
+            "    {} {what}",
+            if happened { "seen:  " } else { "MISSED:" }
+        )
     }
 
     fn close(&mut self) {
@@ -81,7 +91,11 @@ struct Scene<'s, 'o> {
 /// If a simulator or the bot fails.
 pub async fn open(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<u64> {
     let draft = draft(stage)?;
-    let mut scene = Scene { stage, teller, draft };
+    let mut scene = Scene {
+        stage,
+        teller,
+        draft,
+    };
     scene.start().await?;
     scene.first_plan().await
 }
@@ -92,7 +106,11 @@ pub async fn open(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<
 /// If a simulator or the bot fails. What was merely not seen is the teller's to say.
 pub async fn play(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<()> {
     let draft = draft(stage)?;
-    let mut scene = Scene { stage, teller, draft };
+    let mut scene = Scene {
+        stage,
+        teller,
+        draft,
+    };
     scene.start().await?;
     let first = scene.first_plan().await?;
     scene.wrong_edit(first).await?;
@@ -108,62 +126,88 @@ pub async fn play(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<
 fn draft(stage: &Stage) -> anyhow::Result<Draft> {
     let project = &stage.cast.project;
     let pattern = format!("projects/{project}/locations/");
-    let connection = stage
+    let (connection, database) = stage
         .google
         .connections()
         .into_iter()
-        .find(|connection| connection.name.starts_with(&pattern))
-        .ok_or_else(|| anyhow::anyhow!("no pipeline of the checkout uses a connection of {project}"))?;
-    let id = connection.name.rsplit('/').next().unwrap_or_default();
+        .find(|(name, _)| name.starts_with(&pattern))
+        .ok_or_else(|| {
+            anyhow::anyhow!("no pipeline of the checkout uses a connection of {project}")
+        })?;
+    let id = connection.rsplit('/').next().unwrap_or_default();
     let text = format!(
         "## Required
 bq_project_id: {project}
 bq_connection_id: {id}
 bq_dataset_name: dataplatform_story_crm
 service_name: crm
-db_catalog_name: {}
+db_catalog_name: {database}
 db_schema_name: crm
 
 ## Optional
 ## Table configuration
 excluded_tables:
   - audit_log
-",
-        connection.database
+"
     );
-    Ok(Draft { path: "pipelines/story/crm.yaml".into(), name: "crm", dataset: "dataplatform_story_crm", text })
+    Ok(Draft {
+        path: "pipelines/story/crm.yaml".into(),
+        name: "crm",
+        dataset: "dataplatform_story_crm",
+        text,
+    })
 }
 
 impl Scene<'_, '_> {
     async fn start(&mut self) -> anyhow::Result<()> {
-        self.teller.step("the bot starts on a repository whose pipelines nobody has reviewed yet")?;
+        self.teller
+            .step("the bot starts on a repository whose pipelines nobody has reviewed yet")?;
         self.stage.worker.queue.add(&crate::event::Event::Sweep);
         self.stage.settle().await?;
         let writes = self.stage.google.wire().writes_to(":setIamPolicy");
-        self.teller.see("it leaves them as they are: no object, no grant", self.stage.kubernetes.objects_of("CronWorkflow").is_empty() && writes == 0)?;
+        self.teller.see(
+            "it leaves them as they are: no object, no grant",
+            self.cron_workflow().is_none() && writes == 0,
+        )?;
         Ok(())
     }
 
     async fn first_plan(&mut self) -> anyhow::Result<u64> {
         let (author, path) = (self.stage.cast.author.clone(), self.draft.path.clone());
-        self.teller.step(&format!("{author} opens a pull request that adds {path}"))?;
+        self.teller
+            .step(&format!("{author} opens a pull request that adds {path}"))?;
         self.teller.say(&self.draft.text)?;
         let change = Change::write(&path, &self.draft.text);
-        let number = self.stage.github.open_pull_request(&author, "add-crm", "Copy the CRM's tables", &[change])?;
+        let number = self.stage.github.open_pull_request(
+            &author,
+            "add-crm",
+            "Copy the CRM's tables",
+            &[change],
+        )?;
         self.stage.settle().await?;
         let comments = self.bot_comments(number);
         self.quote(number)?;
-        self.teller.see("one comment with the plan", comments.len() == 1 && comments.iter().any(|body| body.contains("crm")))?;
+        self.teller.see(
+            "one comment with the plan",
+            comments.len() == 1 && comments.iter().any(|body| body.contains("crm")),
+        )?;
         let check = self.check(number);
-        self.teller.see("a check on the head that succeeded and holds the digest", check.0 == "success" && check.1.contains("digest crm "))?;
-        self.teller.see("nothing was applied", self.cron_workflow().is_none())?;
+        self.teller.see(
+            "a check on the head that succeeded and holds the digest",
+            check.0 == "success" && check.1.contains("digest crm "),
+        )?;
+        self.teller
+            .see("nothing was applied", self.cron_workflow().is_none())?;
         Ok(number)
     }
 
     async fn wrong_edit(&mut self, number: u64) -> anyhow::Result<()> {
         let author = self.stage.cast.author.clone();
-        self.teller.step(&format!("{author} pushes an edit with a typing error and both table lists"))?;
-        let wrong = self.draft.text.replace("db_schema_name", "db_schema_nam") + "target_tables:\n  - customers\n";
+        self.teller.step(&format!(
+            "{author} pushes an edit with a typing error and both table lists"
+        ))?;
+        let wrong = self.draft.text.replace("db_schema_name", "db_schema_nam")
+            + "target_tables:\n  - customers\n";
         self.push(number, &wrong)?;
         self.stage.settle().await?;
         let (conclusion, _) = self.check(number);
@@ -171,10 +215,18 @@ impl Scene<'_, '_> {
         for note in &notes {
             self.teller.say(note)?;
         }
-        let line = wrong.lines().position(|line| line.starts_with("db_schema_nam:")).unwrap_or_default() + 1;
+        let line = wrong
+            .lines()
+            .position(|line| line.starts_with("db_schema_nam:"))
+            .unwrap_or_default()
+            + 1;
         let place = format!("{}:{line}:", self.draft.path);
-        self.teller.see("the check failed", conclusion == "failure")?;
-        self.teller.see("a finding on the wrong line, in the Files tab", notes.iter().any(|note| note.starts_with(&place)))?;
+        self.teller
+            .see("the check failed", conclusion == "failure")?;
+        self.teller.see(
+            "a finding on the wrong line, in the Files tab",
+            notes.iter().any(|note| note.starts_with(&place)),
+        )?;
         self.teller.see("all mistakes at once", notes.len() >= 3)?;
         Ok(())
     }
@@ -185,84 +237,156 @@ impl Scene<'_, '_> {
         let text = self.draft.text.clone();
         self.push(number, &text)?;
         self.stage.settle().await?;
-        self.teller.see("the check succeeds again", self.check(number).0 == "success")?;
-        self.teller.see("still one comment, edited in place", self.bot_comments(number).len() == 1)?;
+        self.teller.see(
+            "the check succeeds again",
+            self.check(number).0 == "success",
+        )?;
+        self.teller.see(
+            "still one comment, edited in place",
+            self.bot_comments(number).len() == 1,
+        )?;
         Ok(())
     }
 
     async fn merge_without_consent(&mut self, number: u64) -> anyhow::Result<()> {
         let author = self.stage.cast.author.clone();
-        self.teller.step(&format!("{author} merges it, and no owner has agreed"))?;
+        self.teller
+            .step(&format!("{author} merges it, and no owner has agreed"))?;
         self.stage.github.merge(number, &author)?;
         self.stage.settle().await?;
         self.quote(number)?;
-        let writes = self.stage.kubernetes.wire().writes() + self.stage.google.wire().writes_to(":setIamPolicy");
-        self.teller.see("nothing was written to the cluster or to Google", writes == 0 && self.cron_workflow().is_none())?;
+        let writes = self.stage.kubernetes.wire().writes()
+            + self.stage.google.wire().writes_to(":setIamPolicy");
+        self.teller.see(
+            "nothing was written to the cluster or to Google",
+            writes == 0 && self.cron_workflow().is_none(),
+        )?;
         let said = self.bot_comments(number).concat();
         let owners = self.owners();
-        self.teller.see("the comment says whose consent is missing", owners.iter().any(|owner| said.contains(owner)))?;
+        self.teller.see(
+            "the comment says whose consent is missing",
+            owners.iter().any(|owner| said.contains(owner)),
+        )?;
         Ok(())
     }
 
     async fn owner_agrees(&mut self, number: u64) -> anyhow::Result<()> {
         let owner = self.stage.cast.owner.clone();
-        self.teller.step(&format!("{owner}, who owns {}, approves it", self.stage.cast.project))?;
-        self.stage.github.review(number, &owner, ReviewState::Approved)?;
+        self.teller.step(&format!(
+            "{owner}, who owns {}, approves it",
+            self.stage.cast.project
+        ))?;
+        self.stage
+            .github
+            .review(number, &owner, ReviewState::Approved)?;
         self.stage.settle().await?;
         self.quote(number)?;
         let cron = self.cron_workflow();
-        self.teller.see("a CronWorkflow with a schedule", cron.as_ref().is_some_and(|cron| cron.pointer("/spec/schedules/0").is_some()))?;
+        self.teller.see(
+            "a CronWorkflow with a schedule",
+            cron.as_ref()
+                .is_some_and(|cron| cron.pointer("/spec/schedules/0").is_some()),
+        )?;
         let access = self.dataset_access();
-        self.teller.see("a dataset that only its identity and its project's owners reach", access.len() == 2 && access.iter().any(|entry| entry.starts_with("WRITER ")))?;
+        self.teller.see(
+            "a dataset that only its identity and its project's owners reach",
+            access.len() == 2 && access.iter().any(|entry| entry.starts_with("WRITER ")),
+        )?;
         let grants = self.stage.google.wire().writes_to(":setIamPolicy");
-        self.teller.see("three grants: act as the identity, run jobs, use the one connection", grants == 3)?;
+        self.teller.see(
+            "three grants: act as the identity, run jobs, use the one connection",
+            grants == 3,
+        )?;
         Ok(())
     }
 
     async fn share(&mut self) -> anyhow::Result<()> {
-        let (author, owner) = (self.stage.cast.author.clone(), self.stage.cast.owner.clone());
-        self.teller.step(&format!("{author} asks for the finance group to read it; {owner} approves and merges"))?;
+        let (author, owner) = (
+            self.stage.cast.author.clone(),
+            self.stage.cast.owner.clone(),
+        );
+        self.teller.step(&format!(
+            "{author} asks for the finance group to read it; {owner} approves and merges"
+        ))?;
         let text = self.draft.text.clone() + "readers:\n  - group:finance@acme.example\n";
         let change = Change::write(&self.draft.path, &text);
-        let number = self.stage.github.open_pull_request(&author, "share-crm", "Let finance read the CRM", &[change])?;
+        let number = self.stage.github.open_pull_request(
+            &author,
+            "share-crm",
+            "Let finance read the CRM",
+            &[change],
+        )?;
         self.stage.settle().await?;
         self.quote(number)?;
-        self.teller.see("the plan says who gains access", self.bot_comments(number).concat().contains("finance"))?;
-        self.stage.github.review(number, &owner, ReviewState::Approved)?;
+        self.teller.see(
+            "the plan says who gains access",
+            self.bot_comments(number).concat().contains("finance"),
+        )?;
+        self.stage
+            .github
+            .review(number, &owner, ReviewState::Approved)?;
         self.stage.github.merge(number, &owner)?;
         self.stage.settle().await?;
-        let reads = self.dataset_access().iter().any(|entry| entry == "READER finance@acme.example");
+        let reads = self
+            .dataset_access()
+            .iter()
+            .any(|entry| entry == "READER finance@acme.example");
         self.teller.see("the group reads the dataset", reads)?;
         Ok(())
     }
 
     async fn remove(&mut self) -> anyhow::Result<()> {
         let owner = self.stage.cast.owner.clone();
-        self.teller.step(&format!("{owner} removes the pipeline, and merges"))?;
+        self.teller
+            .step(&format!("{owner} removes the pipeline, and merges"))?;
         let change = Change::remove(&self.draft.path);
-        let number = self.stage.github.open_pull_request(&owner, "remove-crm", "The CRM is gone", &[change])?;
+        let number = self.stage.github.open_pull_request(
+            &owner,
+            "remove-crm",
+            "The CRM is gone",
+            &[change],
+        )?;
         self.stage.settle().await?;
         self.quote(number)?;
         self.stage.github.merge(number, &owner)?;
         self.stage.settle().await?;
         self.quote(number)?;
-        self.teller.see("its schedule and its Record are gone", self.stage.kubernetes.objects().is_empty())?;
+        let objects = self.stage.kubernetes.objects();
+        let left = objects
+            .iter()
+            .any(|object| object.get("kind").and_then(Value::as_str) != Some("Namespace"));
+        self.teller
+            .see("its schedule, its identity and its Record are gone", !left)?;
         let access = self.dataset_access();
-        self.teller.see("its grants are gone, the readers' too", access.len() == 1 && self.stage.google.service_accounts().is_empty())?;
-        let dataset = self.stage.google.dataset(self.stage.cast.project.as_str(), self.draft.dataset);
-        self.teller.see("its dataset stays: data is never deleted", dataset.is_some())?;
+        self.teller.see(
+            "its grants are gone, the readers' too",
+            access.len() == 1 && self.stage.google.service_accounts().is_empty(),
+        )?;
+        let dataset = self
+            .stage
+            .google
+            .dataset(self.stage.cast.project.as_str(), self.draft.dataset);
+        self.teller.see(
+            "its dataset stays: data is never deleted",
+            dataset.is_some(),
+        )?;
         Ok(())
     }
 
     async fn rest(&mut self) -> anyhow::Result<()> {
         self.teller.step("everything is looked at once more")?;
         let writes = |stage: &Stage| {
-            stage.kubernetes.wire().writes() + stage.google.wire().writes_to(":setIamPolicy") + stage.github.comments_written()
+            stage.kubernetes.wire().writes()
+                + stage.google.wire().writes_to(":setIamPolicy")
+                + stage.github.wire().writes_to("/comments")
         };
         let before = writes(self.stage);
         self.stage.worker.queue.add(&crate::event::Event::Sweep);
         self.stage.settle().await?;
-        self.teller.see("there is nothing left to do, and nothing is done", writes(self.stage) == before)?;
+        self.teller.see(
+            "there is nothing left to do, and nothing is done",
+            writes(self.stage) == before,
+        )?;
         Ok(())
     }
 }
@@ -271,20 +395,30 @@ impl Scene<'_, '_> {
 impl Scene<'_, '_> {
     fn push(&self, number: u64, text: &str) -> anyhow::Result<()> {
         let change = Change::write(&self.draft.path, text);
-        self.stage.github.push(number, &self.stage.cast.author, &[change])?;
+        self.stage
+            .github
+            .push(number, &self.stage.cast.author, &[change])?;
         Ok(())
     }
 
     fn bot_comments(&self, number: u64) -> Vec<String> {
         let comments = self.stage.github.comments(number);
-        comments.into_iter().filter(|comment| comment.author.ends_with("[bot]")).map(|comment| comment.body).collect()
+        comments
+            .into_iter()
+            .filter(|comment| comment.login.ends_with("[bot]"))
+            .map(|comment| comment.body)
+            .collect()
     }
 
     /// The comment's lines before the first fold, as a person sees them.
     fn quote(&mut self, number: u64) -> anyhow::Result<()> {
         let body = self.bot_comments(number).concat();
         let mut text = String::new();
-        for line in body.lines().skip(1).take_while(|line| !line.starts_with("<details")) {
+        for line in body
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.starts_with("<details"))
+        {
             writeln!(text, "| {line}")?;
         }
         self.teller.say(&format!("the bot on #{number}:"))?;
@@ -294,35 +428,73 @@ impl Scene<'_, '_> {
 
     /// Conclusion and text of the newest check on the pull request's head.
     fn check(&self, number: u64) -> (String, String) {
-        let head = self.stage.github.pull_request(number).map(|pull| pull.head).unwrap_or_default();
-        match self.stage.github.check_runs(&head).into_iter().max_by_key(|run| run.id) {
-            Some(run) => (run.conclusion.unwrap_or_default(), run.text.unwrap_or_default()),
+        let head = self
+            .stage
+            .github
+            .pull_request(number)
+            .map(|pull| pull.head_sha)
+            .unwrap_or_default();
+        match self
+            .stage
+            .github
+            .check_runs(&head)
+            .into_iter()
+            .max_by_key(|run| run.id)
+        {
+            Some(run) => (
+                run.conclusion.unwrap_or_default(),
+                run.text.unwrap_or_default(),
+            ),
             None => (String::new(), String::new()),
         }
     }
 
     fn annotations(&self, number: u64) -> Vec<String> {
-        let head = self.stage.github.pull_request(number).map(|pull| pull.head).unwrap_or_default();
-        let run = self.stage.github.check_runs(&head).into_iter().max_by_key(|run| run.id);
+        let head = self
+            .stage
+            .github
+            .pull_request(number)
+            .map(|pull| pull.head_sha)
+            .unwrap_or_default();
+        let run = self
+            .stage
+            .github
+            .check_runs(&head)
+            .into_iter()
+            .max_by_key(|run| run.id);
         let notes = run.map(|run| run.annotations).unwrap_or_default();
         notes
             .iter()
             .map(|note| {
-                let text = |key: &str| note.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let line = note.get("start_line").and_then(Value::as_u64).unwrap_or_default();
+                let text = |key: &str| {
+                    note.get(key)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let line = note
+                    .get("start_line")
+                    .and_then(Value::as_u64)
+                    .unwrap_or_default();
                 format!("{}:{line}: {}", text("path"), text("message"))
             })
             .collect()
     }
 
     fn cron_workflow(&self) -> Option<Value> {
-        self.stage.kubernetes.get("CronWorkflow", NAMESPACE, self.draft.name)
+        self.stage
+            .kubernetes
+            .get("CronWorkflow", NAMESPACE, self.draft.name)
     }
 
     /// `ROLE grantee` of each entry.
     fn dataset_access(&self) -> Vec<String> {
-        let dataset = self.stage.google.dataset(self.stage.cast.project.as_str(), self.draft.dataset);
-        let entries = dataset.and_then(|dataset| dataset.get("access").and_then(Value::as_array).cloned());
+        let dataset = self
+            .stage
+            .google
+            .dataset(self.stage.cast.project.as_str(), self.draft.dataset);
+        let entries =
+            dataset.and_then(|dataset| dataset.get("access").and_then(Value::as_array).cloned());
         entries
             .unwrap_or_default()
             .iter()
@@ -337,9 +509,16 @@ impl Scene<'_, '_> {
 
     /// The owners whose consent is needed, as they are written.
     fn owners(&self) -> Vec<String> {
-        let estate = self.stage.github.file("main", crate::estate::PATH).unwrap_or_default();
+        let estate = self
+            .stage
+            .github
+            .file("main", crate::estate::PATH)
+            .unwrap_or_default();
         let (estate, _) = crate::estate::Estate::parse(estate.as_bytes());
         let owners = estate.consenting_owners(&self.stage.cast.project);
-        owners.iter().map(|owner| owner.as_str().trim_start_matches('@').to_owned()).collect()
+        owners
+            .iter()
+            .map(|owner| owner.as_str().trim_start_matches('@').to_owned())
+            .collect()
     }
 }

@@ -48,35 +48,66 @@ async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
     match write {
         Write::BeginRecord(record) | Write::EndRecord(record) => cluster.put_record(record).await?,
         Write::RemoveRecord { pipeline } => cluster.remove_record(pipeline).await?,
-        Write::CreateServiceAccount { account, display_name } => {
+        Write::CreateServiceAccount {
+            account,
+            display_name,
+        } => {
             let made = google
-                .create_service_account(account.project.as_str(), &account.account, display_name, MADE_BY)
+                .create_service_account(
+                    account.project.as_str(),
+                    &account.account,
+                    display_name,
+                    MADE_BY,
+                )
                 .await;
             already_there(made)?;
         }
         Write::DeleteServiceAccount { account } => {
-            google.delete_service_account(account.project.as_str(), &account.email()).await?;
+            google
+                .delete_service_account(account.project.as_str(), &account.email())
+                .await?;
         }
-        Write::CreateDataset { dataset, location, access } => {
+        Write::CreateDataset {
+            dataset,
+            location,
+            access,
+        } => {
             create_dataset(edges, dataset, location.as_str(), access).await?;
         }
         Write::AddGrants { resource, grants } => match target(resource) {
             Target::Policy(target) => {
-                google.add_members(&target, &borrowed(&pairs(grants))).await?;
+                google
+                    .add_members(&target, &borrowed(&pairs(grants)))
+                    .await?;
             }
             Target::Dataset { project, id } => {
-                google.add_dataset_access(project, id, &entries(grants)).await?;
+                google
+                    .add_dataset_access(project, id, &entries(grants))
+                    .await?;
             }
         },
         Write::RemoveGrants { resource, grants } => match target(resource) {
             Target::Policy(target) => {
-                gone(google.remove_members(&target, &borrowed(&pairs(grants))).await)?;
+                gone(
+                    google
+                        .remove_members(&target, &borrowed(&pairs(grants)))
+                        .await,
+                )?;
             }
             Target::Dataset { project, id } => {
-                gone(google.remove_dataset_access(project, id, &entries(grants)).await)?;
+                gone(
+                    google
+                        .remove_dataset_access(project, id, &entries(grants))
+                        .await,
+                )?;
             }
         },
-        Write::Apply { kind, manifest, force, .. } => cluster.apply(*kind, manifest, force).await?,
+        Write::Apply {
+            kind,
+            manifest,
+            force,
+            ..
+        } => cluster.apply(*kind, manifest, force).await?,
         Write::Delete { kind, name } => {
             if let Deleted::Waiting(why) = cluster.delete(*kind, name).await? {
                 return Ok(Outcome::Waiting(why));
@@ -116,7 +147,10 @@ async fn create_dataset(
         Ok(_) => Ok(()),
         // An answer was lost, or somebody was faster: what matters is who may use it.
         Err(GoogleError::AlreadyExists { .. }) => {
-            edges.google.add_dataset_access(project, id, &granted).await?;
+            edges
+                .google
+                .add_dataset_access(project, id, &granted)
+                .await?;
             Ok(())
         }
         Err(error) => Err(error.into()),

@@ -26,8 +26,11 @@ pub(super) async fn read(
     commit: &CommitSha,
     pulls: &BTreeSet<PullNumber>,
 ) -> anyhow::Result<Mandate> {
-    let mut waiting: BTreeSet<&PipelineName> =
-        plan.pipelines.keys().filter(|name| plan.awaits_review(name)).collect();
+    let mut waiting: BTreeSet<&PipelineName> = plan
+        .pipelines
+        .keys()
+        .filter(|name| plan.awaits_review(name))
+        .collect();
     let mut reviewed: Vec<Reviewed> = Vec::new();
     let shown = |pull: &Reviewed, waiting: &mut BTreeSet<&PipelineName>| {
         waiting.retain(|name| !pull.digests.contains_key(*name));
@@ -52,7 +55,11 @@ pub(super) async fn read(
         }
     }
     let memberships = memberships(edges, plan, &reviewed).await?;
-    Ok(Mandate::Apply { commit: commit.clone(), reviewed, memberships })
+    Ok(Mandate::Apply {
+        commit: commit.clone(),
+        reviewed,
+        memberships,
+    })
 }
 
 /// Asks only about the teams that own what waits, and the people who agreed to it.

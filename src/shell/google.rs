@@ -40,7 +40,10 @@ pub(super) fn pairs(grants: &BTreeSet<(Role, Member)>) -> Vec<(&'static str, Str
 
 /// The same, borrowed as the client wants it.
 pub(super) fn borrowed<'a>(pairs: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    pairs.iter().map(|(role, member)| (*role, member.as_str())).collect()
+    pairs
+        .iter()
+        .map(|(role, member)| (*role, member.as_str()))
+        .collect()
 }
 
 /// As a dataset's access list writes them. Roles that no dataset takes are left out: the

@@ -56,7 +56,9 @@ async fn ask(client: &GoogleClient, questions: &Questions) -> Google {
 }
 
 async fn account(client: &GoogleClient, account: &ServiceAccount) -> Seen<()> {
-    let read = client.service_account(account.project.as_str(), &account.email()).await;
+    let read = client
+        .service_account(account.project.as_str(), &account.email())
+        .await;
     answer(read.map(|found| found.map(|_| ())))
 }
 
@@ -86,7 +88,10 @@ async fn policy(client: &GoogleClient, resource: &Resource) -> Seen<BTreeSet<(St
                     .filter(|binding| binding.condition.is_none())
                     .flat_map(|binding| {
                         let role = &binding.role;
-                        binding.members.iter().map(move |member| (role.clone(), member.clone()))
+                        binding
+                            .members
+                            .iter()
+                            .map(move |member| (role.clone(), member.clone()))
                     })
                     .collect()
             }),
@@ -100,8 +105,14 @@ async fn connection(client: &GoogleClient, name: &ConnectionName) -> Seen<LiveCo
         if found.kind != DatabaseKind::Postgres {
             return Err("it does not lead to PostgreSQL".to_owned());
         }
-        let instance = found.instance.parse().map_err(|error: NameError| error.to_string())?;
-        let database = found.database.parse().map_err(|error: NameError| error.to_string())?;
+        let instance = found
+            .instance
+            .parse()
+            .map_err(|error: NameError| error.to_string())?;
+        let database = found
+            .database
+            .parse()
+            .map_err(|error: NameError| error.to_string())?;
         Ok(LiveConnection { instance, database })
     })
 }

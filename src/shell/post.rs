@@ -39,12 +39,21 @@ pub(super) async fn review(
             let plan = &planned.plan;
             let silent = plan.pipelines.is_empty() && plan.findings.is_empty();
             let body = report::review_comment(&report::Review { head, plan });
-            (body, if silent { IfMissing::Leave } else { IfMissing::Create })
+            (
+                body,
+                if silent {
+                    IfMissing::Leave
+                } else {
+                    IfMissing::Create
+                },
+            )
         }
     };
     // The digests first: an approval that follows the comment at once must find them.
     check(forge, head, passage).await?;
-    forge.put_sticky_comment(number, MARKER, &body, if_missing).await?;
+    forge
+        .put_sticky_comment(number, MARKER, &body, if_missing)
+        .await?;
     Ok(())
 }
 
@@ -143,7 +152,9 @@ pub(super) async fn applied(
             outcomes: &planned.outcomes,
             pipelines: &pipelines,
         });
-        forge.put_sticky_comment(pull, MARKER, &body, IfMissing::Create).await?;
+        forge
+            .put_sticky_comment(pull, MARKER, &body, IfMissing::Create)
+            .await?;
     }
     Ok(())
 }

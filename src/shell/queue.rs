@@ -78,13 +78,18 @@ impl Queue {
         match event {
             Event::PullRequestChanged { number }
             | Event::PullRequestMerged { number }
-            | Event::Reviewed { number } => self.put(Lane::PullRequest(*number), Waiting::default()),
+            | Event::Reviewed { number } => {
+                self.put(Lane::PullRequest(*number), Waiting::default())
+            }
             // Nothing of ours depends on a pull request that is closed unmerged.
             Event::PullRequestClosed { .. } => {}
             Event::DefaultBranchPushed { .. } => self.put(Lane::Default, Waiting::default()),
             Event::MergeGroup { head, name } => self.put(
                 Lane::MergeGroup(head.clone()),
-                Waiting { branch: Some(name.clone()), ..Waiting::default() },
+                Waiting {
+                    branch: Some(name.clone()),
+                    ..Waiting::default()
+                },
             ),
             Event::CheckRerequested { pulls, .. } => {
                 for number in pulls {
@@ -172,7 +177,9 @@ mod tests {
             queue.add(&Event::PullRequestChanged { number: 7 });
             queue.add(&Event::Reviewed { number: 7 });
         }
-        queue.add(&Event::DefaultBranchPushed { commit: "a".repeat(40).parse().unwrap() });
+        queue.add(&Event::DefaultBranchPushed {
+            commit: "a".repeat(40).parse().unwrap(),
+        });
         let taken: Vec<Next> = (0..3).map(|_| queue.take(at(0))).collect();
         assert_eq!(
             taken,
@@ -189,14 +196,24 @@ mod tests {
         let queue = Queue::default();
         queue.put_back(Lane::Default, Waiting::default(), at(0));
         queue.add(&Event::PullRequestChanged { number: 1 });
-        assert!(matches!(queue.take(at(1)), Next::Lane(Lane::PullRequest(1), _)));
+        assert!(matches!(
+            queue.take(at(1)),
+            Next::Lane(Lane::PullRequest(1), _)
+        ));
         assert_eq!(queue.take(at(1)), Next::Later(at(2)));
-        let Next::Lane(Lane::Default, waiting) = queue.take(at(2)) else { panic!() };
+        let Next::Lane(Lane::Default, waiting) = queue.take(at(2)) else {
+            panic!()
+        };
         queue.put_back(Lane::Default, waiting, at(2));
         assert_eq!(queue.take(at(2)), Next::Later(at(6)));
         // News does not wait for the backoff.
-        queue.add(&Event::DefaultBranchPushed { commit: "a".repeat(40).parse().unwrap() });
-        assert!(matches!(queue.take(at(2)), Next::Lane(Lane::Default, Waiting { failures: 2, .. })));
+        queue.add(&Event::DefaultBranchPushed {
+            commit: "a".repeat(40).parse().unwrap(),
+        });
+        assert!(matches!(
+            queue.take(at(2)),
+            Next::Lane(Lane::Default, Waiting { failures: 2, .. })
+        ));
     }
 
     #[test]
@@ -207,6 +224,9 @@ mod tests {
         for index in 0..REMEMBERED {
             queue.is_new(&index.to_string());
         }
-        assert!(queue.is_new("a"), "the oldest is forgotten, so memory stays bounded");
+        assert!(
+            queue.is_new("a"),
+            "the oldest is forgotten, so memory stays bounded"
+        );
     }
 }

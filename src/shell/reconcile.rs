@@ -29,7 +29,9 @@ pub struct Run {
 #[derive(Debug)]
 pub enum Passage {
     /// Base and head do not merge: there is nothing to plan.
-    Conflict { files: Vec<String> },
+    Conflict {
+        files: Vec<String>,
+    },
     Planned(Box<Planned>),
 }
 

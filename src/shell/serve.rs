@@ -95,9 +95,20 @@ impl Bot {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen on {listen}"))?;
-        let edges = Edges { forge, git, cluster, google };
+        let edges = Edges {
+            forge,
+            git,
+            cluster,
+            google,
+        };
         Ok(Self {
-            worker: Worker { edges, house, default_branch, queue, clock },
+            worker: Worker {
+                edges,
+                house,
+                default_branch,
+                queue,
+                clock,
+            },
             door,
             listener,
         })
@@ -113,7 +124,11 @@ impl Bot {
 
     /// Starts the server in the background and gives the worker to the caller, who steps it.
     pub fn serve_in_background(self) -> Worker {
-        let Self { worker, door, listener } = self;
+        let Self {
+            worker,
+            door,
+            listener,
+        } = self;
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router(door)).await {
                 tracing::error!(%error, "the server ended");
@@ -127,7 +142,11 @@ impl Bot {
     /// # Errors
     /// If the server ends.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { worker, door, listener } = self;
+        let Self {
+            worker,
+            door,
+            listener,
+        } = self;
         let (queue, clock) = (worker.queue.clone(), worker.clock.clone());
         let sweeps = async {
             loop {

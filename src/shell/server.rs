@@ -7,8 +7,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 
-use crate::edges::forge::webhook::{WebhookVerifier, decode};
 use crate::edges::forge::RepositoryName;
+use crate::edges::forge::webhook::{WebhookVerifier, decode};
 
 use super::queue::Queue;
 
@@ -48,10 +48,16 @@ async fn webhook(
     let is_json = text(header::CONTENT_TYPE.as_str())
         .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some("application/json"));
     if !is_json {
-        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "set the webhook's content type to application/json\n");
+        return (
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "set the webhook's content type to application/json\n",
+        );
     }
     let (Some(event), Some(delivery)) = (text("x-github-event"), text("x-github-delivery")) else {
-        return (StatusCode::BAD_REQUEST, "X-GitHub-Event or X-GitHub-Delivery is missing\n");
+        return (
+            StatusCode::BAD_REQUEST,
+            "X-GitHub-Event or X-GitHub-Delivery is missing\n",
+        );
     };
     match decode(event, &body, &door.repository, &door.default_branch) {
         Ok(events) => {

@@ -90,7 +90,9 @@ impl Worker {
     /// Looks at everything: open pull requests, and the default branch.
     async fn sweep(&self) -> anyhow::Result<()> {
         for pull in self.edges.forge.open_pull_requests().await? {
-            self.queue.add(&Event::PullRequestChanged { number: pull.number });
+            self.queue.add(&Event::PullRequestChanged {
+                number: pull.number,
+            });
         }
         self.queue.put(Lane::Default, Waiting::default());
         Ok(())
@@ -111,7 +113,13 @@ impl Worker {
             PullState::Open if pull.base_branch == self.default_branch => self.review(&pull).await,
             PullState::Merged { .. } if pull.base_branch == self.default_branch => {
                 let pulls = [number].into();
-                self.queue.put(Lane::Default, Waiting { pulls, ..Waiting::default() });
+                self.queue.put(
+                    Lane::Default,
+                    Waiting {
+                        pulls,
+                        ..Waiting::default()
+                    },
+                );
                 Ok(())
             }
             _ => Ok(()),
@@ -124,7 +132,10 @@ impl Worker {
         // GitHub's word and Git's can differ for a moment; what was fetched is what is shown.
         let run = Run {
             lane: Lane::PullRequest(pull.number),
-            revisions: Revisions::Merge { base, head: fetched.clone() },
+            revisions: Revisions::Merge {
+                base,
+                head: fetched.clone(),
+            },
             pulls: BTreeSet::new(),
         };
         let passage = reconcile(&self.edges, &self.house, &run).await?;
@@ -148,7 +159,10 @@ impl Worker {
         }
         let run = Run {
             lane: Lane::MergeGroup(head.clone()),
-            revisions: Revisions::Merge { base, head: head.clone() },
+            revisions: Revisions::Merge {
+                base,
+                head: head.clone(),
+            },
             pulls: BTreeSet::new(),
         };
         let passage = reconcile(&self.edges, &self.house, &run).await?;
@@ -158,11 +172,20 @@ impl Worker {
     async fn default_branch(&self, waiting: &Waiting) -> anyhow::Result<()> {
         let token = self.edges.forge.installation_token().await?;
         let name = self.branch_ref();
-        let fetched = self.edges.git.fetch(std::slice::from_ref(&name), Some(token)).await?;
-        let commit = fetched.get(&name).context("the default branch was not fetched")?.clone();
+        let fetched = self
+            .edges
+            .git
+            .fetch(std::slice::from_ref(&name), Some(token))
+            .await?;
+        let commit = fetched
+            .get(&name)
+            .context("the default branch was not fetched")?
+            .clone();
         let run = Run {
             lane: Lane::Default,
-            revisions: Revisions::Default { commit: commit.clone() },
+            revisions: Revisions::Default {
+                commit: commit.clone(),
+            },
             pulls: waiting.pulls.clone(),
         };
         match reconcile(&self.edges, &self.house, &run).await? {
@@ -173,7 +196,11 @@ impl Worker {
                 anyhow::ensure!(
                     unfinished.is_empty(),
                     "not finished: {}",
-                    unfinished.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ")
+                    unfinished
+                        .iter()
+                        .map(|name| name.as_str())
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 );
                 Ok(())
             }
@@ -186,8 +213,12 @@ impl Worker {
         let name = self.branch_ref();
         let refs = [name.clone(), other.to_owned()];
         let fetched = self.edges.git.fetch(&refs, Some(token)).await?;
-        let base = fetched.get(&name).context("the default branch was not fetched")?;
-        let head = fetched.get(other).with_context(|| format!("{other} was not fetched"))?;
+        let base = fetched
+            .get(&name)
+            .context("the default branch was not fetched")?;
+        let head = fetched
+            .get(other)
+            .with_context(|| format!("{other} was not fetched"))?;
         Ok((base.clone(), head.clone()))
     }
 
@@ -197,5 +228,8 @@ impl Worker {
 }
 
 fn is_missing_ref(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<GitError>(), Some(GitError::MissingRef { .. }))
+    matches!(
+        error.downcast_ref::<GitError>(),
+        Some(GitError::MissingRef { .. })
+    )
 }

@@ -50,10 +50,9 @@ pub fn tree_of(files: &BTreeMap<String, String>) -> Tree {
 
 /// A default branch that holds these files.
 pub fn snapshot_of(files: &BTreeMap<String, String>) -> Snapshot {
-    let tree = tree_of(files);
     Snapshot {
-        base: tree.clone(),
-        proposed: tree,
+        base: tree_of(files),
+        proposed: None,
         base_commit: None,
     }
 }
@@ -65,7 +64,7 @@ pub fn proposal_of(
 ) -> Snapshot {
     Snapshot {
         base: tree_of(base),
-        proposed: tree_of(proposed),
+        proposed: Some(tree_of(proposed)),
         base_commit: None,
     }
 }

@@ -9,8 +9,12 @@
 )]
 
 mod common;
+#[cfg(feature = "sandbox")]
+mod door;
 mod example;
 mod model;
 mod planning;
 mod properties;
+#[cfg(feature = "sandbox")]
+mod scenarios;
 mod tidy;

@@ -28,7 +28,7 @@ pub struct CheckRun {
     /// Ends in [`digest_block`](super::digest::digest_block) where there is a plan.
     pub text: String,
     pub annotations: Vec<Annotation>,
-    /// Differs whenever the annotations do: GitHub shows only how many a run has.
+    /// Differs whenever annotations or digests do: then there is a new run.
     pub external_id: String,
 }
 
@@ -163,7 +163,9 @@ fn next(newest: Option<&RunWire>, wanted: &BodyWire<'_>, notes: usize) -> Next {
     let id = run.id;
     let there = run.output.annotations_count.unwrap_or(0);
     let same_source = run.external_id.as_deref().unwrap_or_default() == wanted.external_id;
-    if run.is_completed() && wanted.conclusion.is_none() {
+    // What a finished run showed stays readable: an approval counts for what was shown
+    // when it was given.
+    if run.is_completed() && (wanted.conclusion.is_none() || !same_source) {
         return Next::Create;
     }
     if there > 0 && (!same_source || there > notes) {

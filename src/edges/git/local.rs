@@ -116,7 +116,7 @@ pub fn local_snapshot(
         let root: PathBuf = found.workdir().ok_or(GitError::Bare)?.to_owned();
         return Ok(match merge::one_side(&found, &base)? {
             SnapshotRead::Snapshot(at_base) => SnapshotRead::Snapshot(Snapshot {
-                proposed: working_folder(&root)?,
+                proposed: Some(working_folder(&root)?),
                 ..at_base
             }),
             conflict @ SnapshotRead::Conflict { .. } => conflict,

@@ -25,8 +25,8 @@ pub(super) fn one_side(
     let found = find(repository, commit)?;
     let tree = read::tree(repository, found.tree_id())?;
     Ok(SnapshotRead::Snapshot(Snapshot {
-        base: tree.clone(),
-        proposed: tree,
+        base: tree,
+        proposed: None,
         base_commit: Some(commit.clone()),
     }))
 }
@@ -50,7 +50,7 @@ pub(super) fn both_sides(
     };
     Ok(SnapshotRead::Snapshot(Snapshot {
         base: base_tree,
-        proposed,
+        proposed: Some(proposed),
         base_commit: Some(base.clone()),
     }))
 }

@@ -238,14 +238,14 @@ impl Github {
         tell(world, "edited", number, &by, json!({ "changes": changes }))
     }
 
-    /// Reviews the head as it is now.
+    /// Reviews the head as it is now. A merged or closed pull request can still be reviewed.
     ///
     /// # Errors
-    /// If there is no such actor, it is not open, or the author approves their own.
+    /// If there is no such actor or pull request, or the author approves their own.
     pub fn review(&self, number: u64, login: &str, state: ReviewState) -> anyhow::Result<u64> {
         let world = &mut *self.world.lock();
         let by = world.actor(login, Permission::None)?;
-        let pull = world.open_pull(number)?;
+        let pull = world.pull(number)?;
         if pull.author == by.login && state != ReviewState::Commented {
             bail!("{login} can not judge their own pull request");
         }

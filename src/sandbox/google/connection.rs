@@ -13,7 +13,7 @@ use super::world::{World, canonical};
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
     instance: String,
-    database: String,
+    pub(super) database: String,
     created: String,
     modified: String,
 }

@@ -115,6 +115,15 @@ impl Google {
             .add_connection(project, location, id, instance, database);
     }
 
+    /// The connections that exist, by name, each with its database.
+    pub fn connections(&self) -> Vec<(String, String)> {
+        let world = self.lock();
+        let named = world.connections.iter();
+        named
+            .map(|(name, connection)| (name.clone(), connection.database.clone()))
+            .collect()
+    }
+
     /// Points an existing connection at another database; unknown ones stay unknown.
     pub fn repoint_connection(&self, project: &str, location: &str, id: &str, database: &str) {
         self.lock()

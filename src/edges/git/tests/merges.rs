@@ -48,7 +48,7 @@ async fn a_clean_merge_is_read_and_written_nowhere() {
     );
     let merged = changed_above.replace('9', "nine");
     assert_eq!(
-        shown(&snapshot.proposed),
+        shown(snapshot.tree()),
         [
             ("pipelines/new", "n"),
             ("pipelines/team/x", &merged),
@@ -88,11 +88,11 @@ async fn without_two_lines_there_is_nothing_to_merge() {
 
     let forward = both(world.merge(&root, &ahead).await.unwrap());
     assert_eq!(shown(&forward.base), [("pipelines/x", "1")]);
-    assert_eq!(shown(&forward.proposed), [("pipelines/x", "2")]);
+    assert_eq!(shown(forward.tree()), [("pipelines/x", "2")]);
 
     let merged_already = both(world.merge(&ahead, &root).await.unwrap());
     assert_eq!(shown(&merged_already.base), [("pipelines/x", "2")]);
-    assert_eq!(merged_already.proposed, merged_already.base);
+    assert_eq!(merged_already.tree(), &merged_already.base);
 
     let stranger = world.commit(HEAD, &[], &[("pipelines/y", "1")]);
     world.fetch(&[HEAD]).await.unwrap();
@@ -123,10 +123,7 @@ async fn criss_cross_histories_merge_without_a_trace() {
     let before = files_below(&world.folder().join("objects"));
     let snapshot = both(world.merge(&base, &head).await.unwrap());
     let merged = with_two.replace('6', "six");
-    assert_eq!(
-        shown(&snapshot.proposed),
-        [("pipelines/x", merged.as_str())]
-    );
+    assert_eq!(shown(snapshot.tree()), [("pipelines/x", merged.as_str())]);
     assert_eq!(files_below(&world.folder().join("objects")), before);
 }
 
@@ -148,11 +145,11 @@ fn a_plan_at_home_takes_revisions_or_the_working_folder() {
     std::fs::write(dir.path().join("pipelines/x"), "3").unwrap();
 
     let at_head = both(local_snapshot(dir.path(), "base", Some(next.short())).unwrap());
-    assert_eq!(shown(&at_head.proposed), [("pipelines/x", "2")]);
+    assert_eq!(shown(at_head.tree()), [("pipelines/x", "2")]);
     let here = dir.path().join("pipelines/deep");
     let on_disk = both(local_snapshot(&here, "base", None).unwrap());
     assert_eq!(shown(&on_disk.base), [("pipelines/x", "1")]);
-    assert_eq!(shown(&on_disk.proposed), [("pipelines/x", "3")]);
+    assert_eq!(shown(on_disk.tree()), [("pipelines/x", "3")]);
     assert_eq!(on_disk.base_commit, Some(root));
 
     let error = local_snapshot(dir.path(), "origin/main", None).unwrap_err();

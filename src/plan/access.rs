@@ -39,7 +39,14 @@ pub struct Isolation {
     pub identities: usize,
     /// Connections they may use.
     pub connections: usize,
-    pub violations: Vec<String>,
+    pub violations: Vec<Violation>,
+}
+
+/// Two things that must not meet, and the identities through which they would.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Violation {
+    pub text: String,
+    pub accounts: BTreeSet<ServiceAccount>,
 }
 
 impl Access {
@@ -76,21 +83,31 @@ impl Access {
     }
 }
 
-/// Every identity reaches the connections of one instance only, and every dataset is
-/// written by one identity only. Taken from the grants alone, the recorded ones included,
-/// so that a mistake in rendering can not vouch for itself.
+/// What everybody would hold if all of the plan were carried out: what is desired, and
+/// what the Records of blocked pipelines hold on to. Taken from the grants alone, so that
+/// a mistake in rendering can not vouch for itself.
 fn isolation(proposal: &Proposal, records: &BTreeMap<PipelineName, Record>) -> Isolation {
-    let desired = proposal
-        .desired
+    let desired = &proposal.desired;
+    let wanted = desired
         .pipelines
         .values()
         .flat_map(|rendered| rendered.objects.keys());
-    let recorded = records
-        .values()
-        .flat_map(|record| record.keys.iter().map(|given| &given.key));
+    let kept = records
+        .iter()
+        .filter(|(name, _)| desired.blocked.contains_key(*name))
+        .flat_map(|(_, record)| record.keys.iter().map(|given| &given.key));
+    isolation_of(wanted.chain(kept), &proposal.policies.estate)
+}
+
+/// Every identity reaches the connections of one instance only, and every dataset is
+/// written by one identity only.
+pub(super) fn isolation_of<'a>(
+    keys: impl Iterator<Item = &'a ObjectKey>,
+    estate: &Estate,
+) -> Isolation {
     let mut reached: BTreeMap<&ServiceAccount, BTreeSet<&ConnectionName>> = BTreeMap::new();
     let mut writers: BTreeMap<&Resource, BTreeSet<&ServiceAccount>> = BTreeMap::new();
-    for key in desired.chain(recorded) {
+    for key in keys {
         if let ObjectKey::Grant(Grant {
             resource,
             role,
@@ -112,24 +129,27 @@ fn isolation(proposal: &Proposal, records: &BTreeMap<PipelineName, Record>) -> I
     for (account, connections) in &reached {
         let instances: BTreeSet<String> = connections
             .iter()
-            .filter_map(|connection| instance_of(connection, &proposal.policies.estate))
+            .filter_map(|connection| instance_of(connection, estate))
             .collect();
         if instances.len() > 1 {
             let instances: Vec<String> = instances.into_iter().collect();
-            violations.push(format!(
-                "{} would reach the instances {}",
-                account.email(),
-                instances.join(" and ")
-            ));
+            violations.push(Violation {
+                text: format!(
+                    "{} would reach the instances {}",
+                    account.email(),
+                    instances.join(" and ")
+                ),
+                accounts: [(*account).clone()].into(),
+            });
         }
     }
     for (dataset, accounts) in &writers {
         if accounts.len() > 1 {
-            let accounts: Vec<String> = accounts.iter().map(|account| account.email()).collect();
-            violations.push(format!(
-                "{dataset} would be written by {}",
-                accounts.join(" and ")
-            ));
+            let emails: Vec<String> = accounts.iter().map(|account| account.email()).collect();
+            violations.push(Violation {
+                text: format!("{dataset} would be written by {}", emails.join(" and ")),
+                accounts: accounts.iter().map(|account| (*account).clone()).collect(),
+            });
         }
     }
     let connections: BTreeSet<_> = reached.values().flatten().collect();
@@ -151,37 +171,28 @@ fn instance_of(connection: &ConnectionName, estate: &Estate) -> Option<String> {
     Some(declared.instance.to_string())
 }
 
-/// A violation denies every pipeline in scope that wants the grant.
+/// A violation denies every pipeline in scope that runs as one of its identities.
 pub(super) fn isolation_findings(
     proposal: &Proposal,
     records: &BTreeMap<PipelineName, Record>,
 ) -> Vec<Finding> {
-    let isolation = isolation(proposal, records);
-    if isolation.violations.is_empty() {
-        return Vec::new();
-    }
-    proposal
-        .desired
-        .pipelines
-        .iter()
-        .filter(|(name, rendered)| {
-            let email = rendered.identity.google.email();
-            proposal.scope.contains(name)
-                && isolation
-                    .violations
-                    .iter()
-                    .any(|violation| violation.contains(&email))
-        })
-        .map(|(name, rendered)| {
-            let pipeline = &rendered.bound.pipeline;
+    let violations = isolation(proposal, records).violations;
+    let mut findings = Vec::new();
+    for (name, rendered) in &proposal.desired.pipelines {
+        let pipeline = &rendered.bound.pipeline;
+        let involved = violations.iter().filter(|violation| {
+            proposal.scope.contains(name) && violation.accounts.contains(&rendered.identity.google)
+        });
+        findings.extend(involved.map(|violation| {
             let span = pipeline.origin.span("/bq_connection_id");
             Finding::deny(
                 rule::ISOLATION,
                 &pipeline.origin.path,
                 span,
-                isolation.violations.join("; "),
+                violation.text.clone(),
             )
             .about(name)
-        })
-        .collect()
+        }));
+    }
+    findings
 }

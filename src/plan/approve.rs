@@ -13,8 +13,9 @@ use crate::name::{CommitSha, Digest, Owner, PipelineName, ProjectId};
 use crate::object::ObjectKey;
 use crate::snapshot::RepoPath;
 
+use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
-use super::record::How;
+use super::record::{How, Record};
 use super::steps::{Step, steps};
 use super::{Intent, Plan};
 
@@ -59,6 +60,8 @@ pub enum Held {
     },
     /// It would remove more than the house allows at once.
     PruneBudget { prunes: usize, limit: u32 },
+    /// Together with what held pipelines hold on to, it would break isolation.
+    Isolation { why: String },
     /// The tree has no pipeline at all: more likely a mistake than a wish.
     EmptyTree,
 }
@@ -125,6 +128,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
             }
         }
     }
+    hold_for_isolation(plan, &mut approved, &mut held);
     hold_over_budget(plan, &mut approved, &mut held);
     let steps = steps(plan, &approved, commit);
     Ok(ApprovedPlan {
@@ -252,6 +256,59 @@ fn voices<'a>(name: &PipelineName, digest: &Digest, pull: &'a Reviewed) -> BTree
         .collect()
 }
 
+/// Holds pipelines that would meet, through an identity or in a dataset, what a held
+/// neighbour still has. The plan alone can not tell: it knows no approvals.
+fn hold_for_isolation(
+    plan: &Plan,
+    approved: &mut BTreeMap<PipelineName, Approval>,
+    held: &mut BTreeMap<PipelineName, Held>,
+) {
+    let estate = &plan.policies.estate;
+    let recorded = plan.records.values().flat_map(|record| record.keys.iter());
+    let before = isolation_of(recorded.map(|given| &given.key), estate).violations;
+    let wanted = approved
+        .keys()
+        .filter_map(|name| plan.pipelines.get(name))
+        .flat_map(|pipeline| pipeline.desired.keys());
+    let kept = held_records(plan, approved).flat_map(|record| record.keys.iter());
+    let after = isolation_of(wanted.chain(kept.map(|given| &given.key)), estate).violations;
+    for violation in after.iter().filter(|violation| !before.contains(violation)) {
+        let involved: Vec<PipelineName> = approved
+            .keys()
+            .filter(|name| {
+                plan.pipelines
+                    .get(*name)
+                    .is_some_and(|one| one.runs_as(&violation.accounts))
+            })
+            .cloned()
+            .collect();
+        for name in involved {
+            approved.remove(&name);
+            held.insert(
+                name,
+                Held::Isolation {
+                    why: violation.text.clone(),
+                },
+            );
+        }
+    }
+}
+
+/// The Records that stay as they are: not approved, and not taken over by a new name.
+fn held_records<'a>(
+    plan: &'a Plan,
+    approved: &'a BTreeMap<PipelineName, Approval>,
+) -> impl Iterator<Item = &'a Record> {
+    let taken_over: BTreeSet<&PipelineName> = approved
+        .keys()
+        .filter_map(|name| plan.pipelines.get(name)?.renamed_from.as_ref())
+        .collect();
+    plan.records
+        .iter()
+        .filter(move |(name, _)| !approved.contains_key(*name) && !taken_over.contains(name))
+        .map(|(_, record)| record)
+}
+
 /// Holds every pipeline that lets something go, if together they let go of too much.
 fn hold_over_budget(
     plan: &Plan,
@@ -286,19 +343,12 @@ pub(super) fn pruned(
     plan: &Plan,
     approved: &BTreeMap<PipelineName, Approval>,
 ) -> BTreeSet<ObjectKey> {
-    let mut kept: BTreeSet<&ObjectKey> = BTreeSet::new();
-    let mut taken_over: BTreeSet<&PipelineName> = BTreeSet::new();
-    for name in approved.keys() {
-        if let Some(pipeline) = plan.pipelines.get(name) {
-            kept.extend(pipeline.desired.keys());
-            taken_over.extend(&pipeline.renamed_from);
-        }
-    }
-    for (name, record) in &plan.records {
-        if !approved.contains_key(name) && !taken_over.contains(name) {
-            kept.extend(record.keys.iter().map(|given| &given.key));
-        }
-    }
+    let wanted = approved
+        .keys()
+        .filter_map(|name| plan.pipelines.get(name))
+        .flat_map(|pipeline| pipeline.desired.keys());
+    let held = held_records(plan, approved).flat_map(|record| record.keys.iter());
+    let kept: BTreeSet<&ObjectKey> = wanted.chain(held.map(|given| &given.key)).collect();
     approved
         .keys()
         .filter_map(|name| plan.pipelines.get(name))

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, sorted};
 use crate::name::{Digest, PipelineName, ProjectId};
-use crate::object::{Grant, Object, ObjectKey, Resource};
+use crate::object::{Grant, Object, ObjectKey, Resource, ServiceAccount};
 use crate::policy::Policies;
 use crate::proposal::Proposal;
 use crate::render::{APPLY_SET_LABEL, MANAGER, Rendered};
@@ -482,6 +482,16 @@ fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
                 label.is_none()
             }),
         _ => exists(key, observed),
+    }
+}
+
+impl PipelinePlan {
+    /// Whether it shall run as one of these.
+    pub fn runs_as(&self, accounts: &BTreeSet<ServiceAccount>) -> bool {
+        self.desired.keys().any(|key| match key {
+            ObjectKey::ServiceAccount(account) => accounts.contains(account),
+            _ => false,
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use pipewright::plan::record::Record;
 use pipewright::plan::steps::Write;
 use pipewright::plan::{self, Plan};
 use pipewright::proposal::Proposal;
+use serde_json::{Value, json};
 
 #[derive(Default, Clone)]
 pub struct World {
@@ -144,10 +145,14 @@ impl World {
                 manifest,
                 ..
             } => {
+                let mut live = manifest.clone();
+                live["metadata"]["managedFields"] = json!([{
+                    "manager": "pipewright", "operation": "Apply", "fieldsV1": owned(manifest),
+                }]);
                 self.observed
                     .kubernetes
                     .objects
-                    .insert((*kind, name.clone()), manifest.clone());
+                    .insert((*kind, name.clone()), live);
             }
             Write::Delete { kind, name } => {
                 self.observed
@@ -156,5 +161,16 @@ impl World {
                     .remove(&(*kind, name.clone()));
             }
         }
+    }
+}
+
+/// The `fieldsV1` of a manager that applied this and nothing else.
+fn owned(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, below)| (format!("f:{key}"), owned(below)))
+            .collect(),
+        _ => json!({}),
     }
 }

@@ -142,7 +142,7 @@ target_tables:
         ]
     );
     assert_eq!(plan.changes.len(), 11);
-    assert_eq!(plan.access.isolation.violations, Vec::<String>::new());
+    assert_eq!(plan.access.isolation.violations, vec![]);
 }
 
 #[test]

@@ -1,18 +1,25 @@
-//! x
-use clap::Parser;
-fn main() -> anyhow::Result<()> {
+//! The program: arguments, logging, one command, one exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pipewright::cli::{COULD_NOT_RUN, Cli, run};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(filter)
         .init();
-    let cli = pipewright::cli::Cli::parse();
-    let rt = tokio::runtime::Runtime::new()?;
-    rt.block_on(async {
-        match cli.command {
-            pipewright::cli::Command::Serve(s) => pipewright::cli::serve::run(s).await,
-            pipewright::cli::Command::Sandbox(s) => {
-                pipewright::cli::sandbox::run(s).await.map(|_| ())
-            }
+    match run(cli) {
+        Ok(ended) => ended.into(),
+        Err(error) => {
+            use std::io::Write as _;
+            // The whole chain, once; a closed standard error has nobody to tell.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::from(COULD_NOT_RUN)
         }
-    })
+    }
 }

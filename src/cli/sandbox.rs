@@ -11,6 +11,8 @@ use crate::edges::git::working_folder;
 use crate::sandbox::stage::Stage;
 use crate::sandbox::story::{self, Teller};
 
+use super::Ended;
+
 /// See it work, without an account: the real bot, with GitHub, Kubernetes and Google simulated.
 #[derive(Debug, Args)]
 pub struct Sandbox {
@@ -23,14 +25,6 @@ pub struct Sandbox {
     /// Write everything that goes over a wire to this file, one JSON object a line.
     #[arg(long, hide = true)]
     traffic: Option<PathBuf>,
-}
-
-/// How the sandbox ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    Well,
-    /// Something of the story was not seen to happen.
-    Missed,
 }
 
 const SIMULATED: &str = "Simulated here, on loopback: GitHub, Kubernetes with Argo's objects (no workflow runs), \
@@ -69,7 +63,7 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
         return Ok(if teller.end()? {
             Ended::Well
         } else {
-            Ended::Missed
+            Ended::Denied
         });
     }
     story::open(&mut stage, &mut teller).await?;

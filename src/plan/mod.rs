@@ -7,6 +7,7 @@
 pub mod access;
 pub mod approval;
 pub mod approve;
+pub mod assumed;
 pub mod compare;
 mod digest;
 pub mod observed;

@@ -27,52 +27,70 @@ pub fn working_folder(root: &Path) -> Result<Tree, GitError> {
     })?;
     let mut gatherer = Gatherer::default();
     for folder in FOLDERS {
-        let mut waiting = vec![(root.join(folder), None::<(String, Vec<u8>)>)];
-        while let Some((place, inside)) = waiting.pop() {
-            let failed = |attempt| {
-                let path = place.clone();
-                move |source| GitError::Folder {
-                    path,
-                    attempt,
-                    source,
-                }
-            };
-            let metadata = match fs::symlink_metadata(&place) {
-                Ok(metadata) => metadata,
-                Err(error) if inside.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                    continue;
-                }
-                Err(error) => return Err(failed("looking at it")(error)),
-            };
-            let path = match &inside {
-                None => gatherer.enter_folder(folder)?,
-                Some((parent, name)) => gatherer.enter(folder, parent, name)?,
-            };
-            let kind = metadata.file_type();
-            let entry = if kind.is_symlink() {
-                Entry::Symlink
-            } else if kind.is_dir() {
-                // The mark of another repository: for Git this is a submodule or nothing.
-                if fs::symlink_metadata(place.join(".git")).is_ok() {
-                    Entry::Submodule
-                } else {
-                    for child in fs::read_dir(&place).map_err(failed("listing it"))? {
-                        let child = child.map_err(failed("listing it"))?;
-                        let name = child.file_name().as_encoded_bytes().to_vec();
-                        waiting.push((child.path(), Some((path.clone(), name))));
-                    }
-                    continue;
-                }
-            } else if kind.is_file() {
-                file(&mut gatherer, &place)?.map_err(failed("reading it"))?
-            } else {
-                continue;
-            };
-            // The names in a folder differ, so nothing can stand there already.
-            let _ = gatherer.add(path, entry);
-        }
+        gather(&mut gatherer, &root.join(folder), folder)?;
     }
     Ok(gatherer.into_tree())
+}
+
+/// The same from two folders that need not lie beside each other.
+///
+/// # Errors
+/// If a file can not be read, or there is too much of them.
+pub fn two_folders(pipelines: &Path, policies: &Path) -> Result<Tree, GitError> {
+    let mut gatherer = Gatherer::default();
+    for (folder, place) in FOLDERS.into_iter().zip([pipelines, policies]) {
+        gather(&mut gatherer, place, folder)?;
+    }
+    Ok(gatherer.into_tree())
+}
+
+/// Reads what lies at `place` as if it lay at `folder`.
+fn gather(gatherer: &mut Gatherer, place: &Path, folder: &'static str) -> Result<(), GitError> {
+    let mut waiting = vec![(place.to_owned(), None::<(String, Vec<u8>)>)];
+    while let Some((place, inside)) = waiting.pop() {
+        let failed = |attempt| {
+            let path = place.clone();
+            move |source| GitError::Folder {
+                path,
+                attempt,
+                source,
+            }
+        };
+        let metadata = match fs::symlink_metadata(&place) {
+            Ok(metadata) => metadata,
+            Err(error) if inside.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+                continue;
+            }
+            Err(error) => return Err(failed("looking at it")(error)),
+        };
+        let path = match &inside {
+            None => gatherer.enter_folder(folder)?,
+            Some((parent, name)) => gatherer.enter(folder, parent, name)?,
+        };
+        let kind = metadata.file_type();
+        let entry = if kind.is_symlink() {
+            Entry::Symlink
+        } else if kind.is_dir() {
+            // The mark of another repository: for Git this is a submodule or nothing.
+            if fs::symlink_metadata(place.join(".git")).is_ok() {
+                Entry::Submodule
+            } else {
+                for child in fs::read_dir(&place).map_err(failed("listing it"))? {
+                    let child = child.map_err(failed("listing it"))?;
+                    let name = child.file_name().as_encoded_bytes().to_vec();
+                    waiting.push((child.path(), Some((path.clone(), name))));
+                }
+                continue;
+            }
+        } else if kind.is_file() {
+            file(gatherer, &place)?.map_err(failed("reading it"))?
+        } else {
+            continue;
+        };
+        // The names in a folder differ, so nothing can stand there already.
+        let _ = gatherer.add(path, entry);
+    }
+    Ok(())
 }
 
 /// Reads by what the file holds, not by what its metadata said a moment ago.

@@ -27,7 +27,7 @@ use tokio::task::spawn_blocking;
 
 pub use error::GitError;
 pub use gather::{ENTRY_LIMIT, FILE_LIMIT, PATH_LIMIT, TOTAL_LIMIT};
-pub use local::{local_snapshot, working_folder};
+pub use local::{local_snapshot, two_folders, working_folder};
 
 use crate::name::CommitSha;
 use crate::snapshot::{Revisions, Snapshot};

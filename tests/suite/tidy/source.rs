@@ -107,8 +107,13 @@ fn test_regions(tokens: &[Token]) -> Vec<(usize, usize)> {
             continue;
         }
         let mut at = start + mark.len();
-        while starts_with(&tokens[at..], &["#", "["]) {
+        while starts_with(&tokens[at.min(tokens.len())..], &["#", "["]) {
             at = closing(tokens, at + 1, "[", "]") + 1;
+        }
+        if starts_with(&tokens[at.min(tokens.len())..], &["pub", "("]) {
+            at = closing(tokens, at + 1, "(", ")") + 1;
+        } else if tokens.get(at).is_some_and(|token| token.text == "pub") {
+            at += 1;
         }
         if tokens.get(at).is_some_and(|token| token.text == "mod") {
             let end = match tokens.get(at + 2) {
@@ -370,7 +375,7 @@ mod tests {
 
     #[test]
     fn tests_are_cut_out_and_what_follows_them_is_not() {
-        let text = "#[cfg(test)]\nmod testing;\nuse a::b;\n#[cfg(test)]\n#[allow(x)]\nmod tests {\n use c::d;\n}\nuse e::f;\n";
+        let text = "#[cfg(test)]\npub mod testing;\nuse a::b;\n#[cfg(test)]\n#[allow(x)]\npub(super) mod tests {\n use c::d;\n}\nuse e::f;\n";
         let source = Source::parse("src/x.rs", text);
         let names: Vec<_> = source
             .names()

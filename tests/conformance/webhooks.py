@@ -16,12 +16,15 @@ ROOT = "urn:webhooks"
 
 
 # Fields that GitHub sends and its OpenAPI description has, but that no schema here knows:
-# the schemas are no longer kept up.
+# the schemas are no longer kept up. `a/b` is the field `b` of a field `a` only.
 NEWER = {
     "user_view_type": "of `webhooks_user` and `simple-user` in the OpenAPI description",
     "has_pull_requests": "of `repository-webhooks` in the OpenAPI description",
     "network_count": "of `repository-webhooks` in the OpenAPI description",
     "subscribers_count": "of `repository-webhooks` in the OpenAPI description",
+    "client_id": "of `integration` in the OpenAPI description",
+    "installations_count": "of `integration` in the OpenAPI description",
+    "review/updated_at": "of `webhooks_review` in the OpenAPI description",
 }
 
 
@@ -45,11 +48,15 @@ class Webhooks:
         return Checked(name, [describe(error) for error in errors])
 
 
-def without(fields: Collection[str], value: Any) -> Any:
+def without(fields: Collection[str], value: Any, parent: str = "") -> Any:
     if isinstance(value, dict):
-        return {k: without(fields, v) for k, v in value.items() if k not in fields}
+        return {
+            name: without(fields, field, name)
+            for name, field in value.items()
+            if name not in fields and f"{parent}/{name}" not in fields
+        }
     if isinstance(value, list):
-        return [without(fields, item) for item in value]
+        return [without(fields, item, parent) for item in value]
     return value
 
 

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, rule};
 use crate::name::{ConnectionId, InstanceName, Location, Owner, ProjectId};
-use crate::yaml::reader::{Field, Reader};
+use crate::yaml::fields::Field;
+use crate::yaml::reader::Reader;
 
 /// Where the estate is written.
 pub const PATH: &str = "policies/estate.yaml";

@@ -39,7 +39,7 @@ macro_rules! name {
                 if legal(text) {
                     Ok(Self(text.to_owned()))
                 } else {
-                    Err(NameError { what: $what, value: shown(text), rule: $rule })
+                    Err(NameError { what: $what, value: excerpt(text, 80), rule: $rule })
                 }
             }
         }
@@ -239,14 +239,14 @@ impl fmt::Display for ConnectionName {
     }
 }
 
-/// At most 80 characters of `text`, control characters replaced: it goes into messages.
-fn shown(text: &str) -> String {
+/// The beginning of a text that goes into a message, without control characters.
+pub(crate) fn excerpt(text: &str, limit: usize) -> String {
     let mut out: String = text
         .chars()
-        .take(80)
+        .take(limit)
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect();
-    if text.chars().count() > 80 {
+    if text.chars().count() > limit {
         out.push('…');
     }
     out

@@ -1,6 +1,7 @@
 //! A pipeline: what one file under `pipelines/` asks for, once every word of it is legal.
 
 mod bind;
+mod keys;
 mod parse;
 mod schedule;
 

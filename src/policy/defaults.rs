@@ -2,7 +2,8 @@
 
 use crate::finding::{Finding, rule};
 use crate::pipeline::TimeZoneName;
-use crate::yaml::reader::{Field, Reader};
+use crate::yaml::fields::Field;
+use crate::yaml::reader::Reader;
 
 /// Where the defaults are written. The file, and each of its keys, may be absent.
 pub(super) const PATH: &str = "policies/defaults.yaml";

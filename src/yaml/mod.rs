@@ -6,6 +6,7 @@
 //! Aliases, tags and second documents are refused here: a plan must read the same
 //! to a person and to a machine.
 
+pub mod fields;
 pub mod reader;
 
 use granit_parser::{Event, Parser, ScalarStyle};

@@ -4,30 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use crate::finding::{Finding, Span, rule};
-use crate::name::NameError;
+use crate::name::{NameError, excerpt};
 
-use super::{Key, Node, Scalar, ScalarKind, Value, Why};
+use super::fields::{Field, Fields, child};
+use super::{Node, Scalar, ScalarKind, Value, Why};
+
+/// Characters of a file's text that a message repeats.
+pub(super) const EXCERPT: usize = 60;
 
 /// Reads one file: keeps its findings, and the place of every key by JSON pointer.
 pub struct Reader<'p> {
     path: &'p str,
     findings: Vec<Finding>,
     spans: BTreeMap<String, Span>,
-}
-
-/// A map whose keys are being taken one by one; what is left at the end is unknown.
-pub struct Fields<'n> {
-    pointer: String,
-    span: Span,
-    entries: BTreeMap<&'n str, (&'n Key, &'n Node)>,
-    known: BTreeSet<&'static str>,
-}
-
-/// A value with the JSON pointer of its key.
-#[derive(Clone)]
-pub struct Field<'n> {
-    pub node: &'n Node,
-    pub pointer: String,
 }
 
 impl<'p> Reader<'p> {
@@ -96,10 +85,7 @@ impl<'p> Reader<'p> {
     /// The root's fields.
     pub fn root<'n>(&mut self, node: &'n Node) -> Option<Fields<'n>> {
         self.spans.insert(String::new(), first_line(node.span));
-        self.fields(&Field {
-            node,
-            pointer: String::new(),
-        })
+        self.fields(&Field::root(node))
     }
 
     /// The fields of a map; doubled keys are findings, and the first one counts.
@@ -138,7 +124,7 @@ impl<'p> Reader<'p> {
                 rule::UNKNOWN_KEY,
                 self.path,
                 Some(key.span),
-                format!("there is no key `{}`", clipped(text)),
+                format!("there is no key `{}`", excerpt(text, EXCERPT)),
             );
             finding.help = Some(
                 match similar::get_close_matches(*text, &known, 1, 0.7).first() {
@@ -172,12 +158,15 @@ impl<'p> Reader<'p> {
                 let message = format!(
                     "`{}` must be text, and YAML reads `{}` as {}",
                     field.name(),
-                    clipped(text),
+                    excerpt(text, EXCERPT),
                     kind.words()
                 );
                 self.findings.push(
                     Finding::deny(rule::WRONG_TYPE, self.path, Some(field.node.span), message)
-                        .help(format!("write it in quotes: \"{}\"", clipped(text))),
+                        .help(format!(
+                            "write it in quotes: \"{}\"",
+                            excerpt(text, EXCERPT)
+                        )),
                 );
                 None
             }
@@ -252,7 +241,7 @@ impl<'p> Reader<'p> {
             let message = format!(
                 "`{}` can not be `{}`; it is {}",
                 field.name(),
-                clipped(&text),
+                excerpt(&text, EXCERPT),
                 words.join(" or ")
             );
             self.deny(rule::ILLEGAL_VALUE, Some(field.node.span), message);
@@ -269,10 +258,7 @@ impl<'p> Reader<'p> {
         let fields: Vec<Field<'n>> = items
             .iter()
             .enumerate()
-            .map(|(index, node)| Field {
-                node,
-                pointer: format!("{}/{index}", field.pointer),
-            })
+            .map(|(index, node)| field.item(index, node))
             .collect();
         for item in &fields {
             self.spans.insert(item.pointer.clone(), item.node.span);
@@ -326,65 +312,6 @@ impl<'p> Reader<'p> {
     }
 }
 
-impl<'n> Fields<'n> {
-    /// Takes a key that may be absent.
-    pub fn take(&mut self, key: &'static str) -> Option<Field<'n>> {
-        self.known.insert(key);
-        let (_, node) = self.entries.remove(key)?;
-        Some(Field {
-            node,
-            pointer: child(&self.pointer, key),
-        })
-    }
-
-    /// Takes a key that must be there.
-    pub fn require(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Field<'n>> {
-        let field = self.take(key);
-        if field.is_none() {
-            reader.deny(
-                rule::MISSING_KEY,
-                Some(self.span),
-                format!("the required key `{key}` is missing"),
-            );
-        }
-        field
-    }
-
-    /// Takes every remaining key: for maps whose keys are names.
-    pub fn rest(&mut self) -> Vec<(&'n Key, Field<'n>)> {
-        let pointer = self.pointer.clone();
-        std::mem::take(&mut self.entries)
-            .into_values()
-            .map(|(key, node)| {
-                (
-                    key,
-                    Field {
-                        node,
-                        pointer: child(&pointer, &key.text),
-                    },
-                )
-            })
-            .collect()
-    }
-}
-
-impl Field<'_> {
-    /// The key's name as a message says it: without the pointer's escapes, lists without their index.
-    pub fn name(&self) -> String {
-        let path = self.pointer.trim_start_matches('/').replace('/', ".");
-        clipped(&path.replace("~1", "/").replace("~0", "~"))
-    }
-
-    pub fn span(&self) -> Span {
-        self.node.span
-    }
-}
-
-/// The JSON pointer (RFC 6901) of `key` under `pointer`.
-pub fn child(pointer: &str, key: &str) -> String {
-    format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1"))
-}
-
 fn scalar(node: &Node) -> Option<&Scalar> {
     match &node.value {
         Value::Scalar(scalar) => Some(scalar),
@@ -400,17 +327,4 @@ fn first_line(span: Span) -> Span {
         end_line: span.line,
         end_column: span.column + 1,
     }
-}
-
-/// Text of a file in a message: short, and without control characters.
-fn clipped(text: &str) -> String {
-    let mut out: String = text
-        .chars()
-        .take(60)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().count() > 60 {
-        out.push('…');
-    }
-    out
 }

@@ -15,6 +15,8 @@ fn main() -> ExitCode {
         .init();
     match run(cli) {
         Ok(ended) => ended.into(),
+        // Whoever read the output has seen enough.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             use std::io::Write as _;
             // The whole chain, once; a closed standard error has nobody to tell.
@@ -22,4 +24,9 @@ fn main() -> ExitCode {
             ExitCode::from(COULD_NOT_RUN)
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<std::io::Error>();
+    io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -52,6 +52,13 @@ impl Folder {
         }
     }
 
+    /// How many files are pipelines, or ought to be.
+    pub fn pipelines(&self) -> usize {
+        let is_pipeline =
+            |path: &&String| path.starts_with(pipeline::FOLDER) && path.ends_with(".yaml");
+        self.tree.entries.keys().filter(is_pipeline).count()
+    }
+
     /// What a person would type to open a file of the tree.
     pub fn shown(&self, path: &str) -> String {
         match path.strip_prefix(pipeline::FOLDER) {

@@ -36,7 +36,7 @@ pub enum Command {
     Validate(validate::Validate),
     Plan(plan::Plan),
     Render(render::Render),
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
 }
@@ -79,7 +79,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Plan(arguments) => plan::run(&arguments, &mut std::io::stdout().lock()),
         Command::Render(arguments) => render::run(&arguments, &mut std::io::stdout().lock()),
         Command::Serve(arguments) => runtime()?
-            .block_on(serve::run(arguments))
+            .block_on(serve::run(*arguments))
             .map(|()| Ended::Well),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => runtime()?.block_on(sandbox::run(arguments)),

@@ -9,7 +9,8 @@ use clap::Args;
 use crate::clock::Clock;
 use crate::edges::git::working_folder;
 use crate::sandbox::stage::Stage;
-use crate::sandbox::story::{self, Teller};
+use crate::sandbox::story;
+use crate::sandbox::teller::Teller;
 
 use super::Ended;
 
@@ -67,7 +68,6 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
         });
     }
     story::open(&mut stage, &mut teller).await?;
-    drop(teller);
     writeln!(
         out,
         "\nThe pull request is open, and the bot stays up. Its GitHub answers at {}, its Kubernetes at {},\n\
@@ -77,7 +77,6 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
         stage.google.url()
     )?;
     out.flush()?;
-    drop(out);
     stay_up(&mut stage).await
 }
 

@@ -49,7 +49,7 @@ pub fn run(arguments: &Validate, out: &mut dyn Write) -> anyhow::Result<Ended> {
         .collect();
     let pipelines = match &folder.only {
         Some(_) => 1,
-        None => proposal.desired.pipelines.len(),
+        None => folder.pipelines(),
     };
     match arguments.format {
         Format::Human => {

@@ -165,11 +165,17 @@ fn end(
     steps
 }
 
+/// The grants on one resource that go into one write, and the pipelines behind them.
+#[derive(Default)]
+struct Gathered {
+    grants: BTreeSet<(Role, Member)>,
+    pipelines: BTreeSet<PipelineName>,
+}
+
 /// What is created, configured or adopted, in the keys' order.
 fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut grants: BTreeMap<Resource, (BTreeSet<(Role, Member)>, BTreeSet<PipelineName>)> =
-        BTreeMap::new();
+    let mut grants: BTreeMap<Resource, Gathered> = BTreeMap::new();
     for (key, change) in &plan.changes {
         let pipelines = wanting(plan, approved, key);
         let (Some(object), false) = (&change.object, pipelines.is_empty()) else {
@@ -216,9 +222,9 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
                 _,
                 Action::Create,
             ) => {
-                let (pairs, owners) = grants.entry(resource.clone()).or_default();
-                pairs.insert((*role, member.clone()));
-                owners.extend(pipelines);
+                let gathered = grants.entry(resource.clone()).or_default();
+                gathered.grants.insert((*role, member.clone()));
+                gathered.pipelines.extend(pipelines);
             }
             (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest), action) => {
                 if let Some(force) = force(plan, &pipelines, action) {
@@ -237,12 +243,13 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
         }
     }
     let google = steps.partition_point(|step| !matches!(step.write, Write::Apply { .. }));
-    let grants = grants
-        .into_iter()
-        .map(|(resource, (grants, pipelines))| Step {
-            write: Write::AddGrants { resource, grants },
-            pipelines,
-        });
+    let grants = grants.into_iter().map(|(resource, gathered)| Step {
+        write: Write::AddGrants {
+            resource,
+            grants: gathered.grants,
+        },
+        pipelines: gathered.pipelines,
+    });
     steps.splice(google..google, grants);
     steps
 }
@@ -281,8 +288,7 @@ fn leaving(
     going: &BTreeSet<ObjectKey>,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
-    let mut grants: BTreeMap<Resource, (BTreeSet<(Role, Member)>, BTreeSet<PipelineName>)> =
-        BTreeMap::new();
+    let mut grants: BTreeMap<Resource, Gathered> = BTreeMap::new();
     let mut accounts = Vec::new();
     for key in going.iter().rev() {
         let pipelines: BTreeSet<PipelineName> = approved
@@ -307,9 +313,9 @@ fn leaving(
                 role,
                 member,
             }) => {
-                let (pairs, owners) = grants.entry(resource.clone()).or_default();
-                pairs.insert((*role, member.clone()));
-                owners.extend(pipelines);
+                let gathered = grants.entry(resource.clone()).or_default();
+                gathered.grants.insert((*role, member.clone()));
+                gathered.pipelines.extend(pipelines);
             }
             ObjectKey::ServiceAccount(account) => accounts.push(Step {
                 write: Write::DeleteServiceAccount {
@@ -320,15 +326,13 @@ fn leaving(
             ObjectKey::Dataset { .. } => {}
         }
     }
-    steps.extend(
-        grants
-            .into_iter()
-            .rev()
-            .map(|(resource, (grants, pipelines))| Step {
-                write: Write::RemoveGrants { resource, grants },
-                pipelines,
-            }),
-    );
+    steps.extend(grants.into_iter().rev().map(|(resource, gathered)| Step {
+        write: Write::RemoveGrants {
+            resource,
+            grants: gathered.grants,
+        },
+        pipelines: gathered.pipelines,
+    }));
     steps.extend(accounts);
     steps
 }

@@ -4,9 +4,11 @@
 //! It imports nothing of the core or the edges: sharing our types, it would share our errors.
 //! What each one leaves out stands in the first lines of its module.
 
+mod eyes;
 pub mod github;
 pub mod google;
 pub mod kubernetes;
 pub mod server;
 pub mod stage;
 pub mod story;
+pub mod teller;

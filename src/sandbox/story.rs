@@ -3,86 +3,25 @@
 //! Every step does something a person would do, lets the bot work, and then looks: a step
 //! that was not seen to happen fails the story.
 
-use std::fmt::Write as _;
-use std::io;
-
 use serde_json::Value;
 
 use super::github::{Change, ReviewState};
-use super::stage::{NAMESPACE, Stage};
-
-/// Tells on `out`, and counts what was seen.
-pub struct Teller<'o> {
-    out: &'o mut dyn io::Write,
-    steps: usize,
-    seen: usize,
-    missed_in_step: bool,
-}
-
-impl<'o> Teller<'o> {
-    pub fn new(out: &'o mut dyn io::Write) -> Self {
-        Self {
-            out,
-            steps: 0,
-            seen: 0,
-            missed_in_step: false,
-        }
-    }
-
-    /// Begins a step. Steps count as seen until something in them is missed.
-    fn step(&mut self, title: &str) -> io::Result<()> {
-        self.close();
-        self.steps += 1;
-        self.missed_in_step = false;
-        writeln!(self.out, "\n{:>2}. {title}", self.steps)
-    }
-
-    fn say(&mut self, text: &str) -> io::Result<()> {
-        text.lines()
-            .try_for_each(|line| writeln!(self.out, "      {line}"))
-    }
-
-    fn see(&mut self, what: &str, happened: bool) -> io::Result<()> {
-        if !happened {
-            self.missed_in_step = true;
-        }
-        writeln!(
-            self.out,
-            "    {} {what}",
-            if happened { "seen:  " } else { "MISSED:" }
-        )
-    }
-
-    fn close(&mut self) {
-        if self.steps > 0 && !self.missed_in_step {
-            self.seen += 1;
-        }
-    }
-
-    /// The last line. True if everything was seen.
-    ///
-    /// # Errors
-    /// If it can not be written.
-    pub fn end(mut self) -> io::Result<bool> {
-        self.close();
-        writeln!(self.out, "\n{} steps, {} seen", self.steps, self.seen)?;
-        Ok(self.steps == self.seen)
-    }
-}
+use super::stage::Stage;
+use super::teller::Teller;
 
 /// The file that the story adds, in the article's format.
-struct Draft {
-    path: String,
-    name: &'static str,
-    dataset: &'static str,
-    text: String,
+pub(super) struct Draft {
+    pub(super) path: String,
+    pub(super) name: &'static str,
+    pub(super) dataset: &'static str,
+    pub(super) text: String,
 }
 
 /// What the story has at hand in every scene.
-struct Scene<'s, 'o> {
-    stage: &'s mut Stage,
-    teller: &'s mut Teller<'o>,
-    draft: Draft,
+pub(super) struct Scene<'s, 'o> {
+    pub(super) stage: &'s mut Stage,
+    pub(super) teller: &'s mut Teller<'o>,
+    pub(super) draft: Draft,
 }
 
 /// Plays up to the first plan, and returns the pull request's number.
@@ -388,137 +327,5 @@ impl Scene<'_, '_> {
             writes(self.stage) == before,
         )?;
         Ok(())
-    }
-}
-
-/// What the scenes look at.
-impl Scene<'_, '_> {
-    fn push(&self, number: u64, text: &str) -> anyhow::Result<()> {
-        let change = Change::write(&self.draft.path, text);
-        self.stage
-            .github
-            .push(number, &self.stage.cast.author, &[change])?;
-        Ok(())
-    }
-
-    fn bot_comments(&self, number: u64) -> Vec<String> {
-        let comments = self.stage.github.comments(number);
-        comments
-            .into_iter()
-            .filter(|comment| comment.login.ends_with("[bot]"))
-            .map(|comment| comment.body)
-            .collect()
-    }
-
-    /// The comment's lines before the first fold, as a person sees them.
-    fn quote(&mut self, number: u64) -> anyhow::Result<()> {
-        let body = self.bot_comments(number).concat();
-        let mut text = String::new();
-        for line in body
-            .lines()
-            .skip(1)
-            .take_while(|line| !line.starts_with("<details"))
-        {
-            writeln!(text, "| {line}")?;
-        }
-        self.teller.say(&format!("the bot on #{number}:"))?;
-        self.teller.say(text.trim_end().trim_end_matches("\n|"))?;
-        Ok(())
-    }
-
-    /// Conclusion and text of the newest check on the pull request's head.
-    fn check(&self, number: u64) -> (String, String) {
-        let head = self
-            .stage
-            .github
-            .pull_request(number)
-            .map(|pull| pull.head_sha)
-            .unwrap_or_default();
-        match self
-            .stage
-            .github
-            .check_runs(&head)
-            .into_iter()
-            .max_by_key(|run| run.id)
-        {
-            Some(run) => (
-                run.conclusion.unwrap_or_default(),
-                run.text.unwrap_or_default(),
-            ),
-            None => (String::new(), String::new()),
-        }
-    }
-
-    fn annotations(&self, number: u64) -> Vec<String> {
-        let head = self
-            .stage
-            .github
-            .pull_request(number)
-            .map(|pull| pull.head_sha)
-            .unwrap_or_default();
-        let run = self
-            .stage
-            .github
-            .check_runs(&head)
-            .into_iter()
-            .max_by_key(|run| run.id);
-        let notes = run.map(|run| run.annotations).unwrap_or_default();
-        notes
-            .iter()
-            .map(|note| {
-                let text = |key: &str| {
-                    note.get(key)
-                        .and_then(Value::as_str)
-                        .unwrap_or_default()
-                        .to_owned()
-                };
-                let line = note
-                    .get("start_line")
-                    .and_then(Value::as_u64)
-                    .unwrap_or_default();
-                format!("{}:{line}: {}", text("path"), text("message"))
-            })
-            .collect()
-    }
-
-    fn cron_workflow(&self) -> Option<Value> {
-        self.stage
-            .kubernetes
-            .get("CronWorkflow", NAMESPACE, self.draft.name)
-    }
-
-    /// `ROLE grantee` of each entry.
-    fn dataset_access(&self) -> Vec<String> {
-        let dataset = self
-            .stage
-            .google
-            .dataset(self.stage.cast.project.as_str(), self.draft.dataset);
-        let entries =
-            dataset.and_then(|dataset| dataset.get("access").and_then(Value::as_array).cloned());
-        entries
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|entry| {
-                let role = entry.get("role")?.as_str()?;
-                let who = ["userByEmail", "groupByEmail", "domain", "specialGroup"];
-                let grantee = who.iter().find_map(|key| entry.get(*key)?.as_str())?;
-                Some(format!("{role} {grantee}"))
-            })
-            .collect()
-    }
-
-    /// The owners whose consent is needed, as they are written.
-    fn owners(&self) -> Vec<String> {
-        let estate = self
-            .stage
-            .github
-            .file("main", crate::estate::PATH)
-            .unwrap_or_default();
-        let (estate, _) = crate::estate::Estate::parse(estate.as_bytes());
-        let owners = estate.consenting_owners(&self.stage.cast.project);
-        owners
-            .iter()
-            .map(|owner| owner.as_str().trim_start_matches('@').to_owned())
-            .collect()
     }
 }

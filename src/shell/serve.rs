@@ -84,7 +84,8 @@ impl Bot {
             .await
             .context("connect to Kubernetes")?;
         cluster.check().await?;
-        let google = GoogleClient::new(&endpoints, google_token).context("connect to Google")?;
+        let google = GoogleClient::new(&endpoints, google_token, clock.clone())
+            .context("connect to Google")?;
         let queue = Queue::default();
         let door = Door {
             verifier: WebhookVerifier::new(&webhook_secret)?,

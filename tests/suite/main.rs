@@ -8,6 +8,7 @@
     unreachable_pub
 )]
 
+mod cli;
 mod common;
 #[cfg(feature = "sandbox")]
 mod door;

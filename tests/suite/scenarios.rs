@@ -36,7 +36,7 @@ fn crm(project: &str, connection: &str, database: &str) -> String {
 fn billing_crm() -> Change {
     Change::write(
         "pipelines/crm.yaml",
-        &crm("acme-billing", "billing-db", "billing"),
+        crm("acme-billing", "billing-db", "billing"),
     )
 }
 
@@ -185,11 +185,11 @@ async fn a_conflict_and_its_resolution() {
     let text = repository()[path].clone();
     let ours = Change::write(
         path,
-        &text.replace("service_name: orders", "service_name: shop"),
+        text.replace("service_name: orders", "service_name: shop"),
     );
     let theirs = Change::write(
         path,
-        &text.replace("service_name: orders", "service_name: store"),
+        text.replace("service_name: orders", "service_name: store"),
     );
     let number = stage
         .github
@@ -242,7 +242,7 @@ async fn a_pull_request_can_not_loosen_the_rules_it_is_checked_by() {
         Change::remove("policies/datasets.rego"),
         Change::write(
             "pipelines/crm.yaml",
-            &crm("acme-billing", "billing-db", "billing").replace("dataplatform_crm", "mine"),
+            crm("acme-billing", "billing-db", "billing").replace("dataplatform_crm", "mine"),
         ),
     ];
     let number = stage

@@ -9,7 +9,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+
+use crate::clock::Clock;
 
 use super::error::{GoogleError, classify};
 use super::token::{Issued, TokenSource};
@@ -51,12 +52,13 @@ pub(super) struct Http {
     /// Never by way of a proxy, which the metadata server is not behind.
     metadata: Client,
     source: TokenSource,
+    clock: Clock,
     /// Of the metadata server. Held while asking, so that many calls ask once.
     issued: Mutex<Option<Issued>>,
 }
 
 impl Http {
-    pub(super) fn new(source: TokenSource) -> Result<Self, GoogleError> {
+    pub(super) fn new(source: TokenSource, clock: Clock) -> Result<Self, GoogleError> {
         // reqwest is built without a default, and panics if the process has none. Err means that it has.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let builder = || {
@@ -77,6 +79,7 @@ impl Http {
             google: builder().build().map_err(failed)?,
             metadata: builder().no_proxy().build().map_err(failed)?,
             source,
+            clock,
             issued: Mutex::new(None),
         })
     }
@@ -155,7 +158,10 @@ impl Http {
             source: source.map(Into::into),
         };
         let mut issued = self.issued.lock().await;
-        if let Some(issued) = issued.as_ref().filter(|issued| issued.is_fresh()) {
+        if let Some(issued) = issued
+            .as_ref()
+            .filter(|issued| issued.is_fresh(self.clock.now()))
+        {
             return Ok(issued.token.clone());
         }
         let url =
@@ -166,7 +172,7 @@ impl Http {
         request
             .headers_mut()
             .insert("Metadata-Flavor", HeaderValue::from_static("Google"));
-        let asked = Instant::now();
+        let asked = self.clock.now();
         let (code, answer) = send(&self.metadata, "ask the metadata server", request)
             .await
             .map_err(|error| failed(format!("no answer from {host}"), Some(error)))?;

@@ -31,6 +31,8 @@ pub use token::TokenSource;
 
 use http::Http;
 
+use crate::clock::Clock;
+
 /// Base address of each API, without its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
@@ -87,7 +89,11 @@ impl GoogleClient {
     ///
     /// # Errors
     /// If an endpoint is not an absolute URL, or no TLS can be set up.
-    pub fn new(endpoints: &Endpoints, token: TokenSource) -> Result<Self, GoogleError> {
+    pub fn new(
+        endpoints: &Endpoints,
+        token: TokenSource,
+        clock: Clock,
+    ) -> Result<Self, GoogleError> {
         let Endpoints {
             iam,
             resource_manager,
@@ -95,7 +101,7 @@ impl GoogleClient {
             bigquery_connection,
         } = endpoints;
         Ok(Self {
-            http: Arc::new(Http::new(token)?),
+            http: Arc::new(Http::new(token, clock)?),
             bases: Arc::new(Bases {
                 iam: http::base(iam)?,
                 resource_manager: http::base(resource_manager)?,

@@ -4,9 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 /// A token so close to its end is not used again: the call it is for takes time too.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -37,16 +37,16 @@ impl fmt::Debug for TokenSource {
 #[derive(Clone)]
 pub(super) struct Issued {
     pub(super) token: SecretString,
-    stale: Instant,
+    stale: Timestamp,
 }
 
 impl Issued {
-    pub(super) fn is_fresh(&self) -> bool {
-        Instant::now() < self.stale
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.stale
     }
 
     /// Reads the metadata server's answer to a request sent at `asked`.
-    pub(super) fn parse(answer: &[u8], asked: Instant) -> Option<Self> {
+    pub(super) fn parse(answer: &[u8], asked: Timestamp) -> Option<Self> {
         #[derive(Deserialize)]
         struct Answer {
             access_token: String,
@@ -59,7 +59,7 @@ impl Issued {
         let lasts = Duration::from_secs(expires_in).saturating_sub(MARGIN);
         Some(Self {
             token: access_token.into(),
-            stale: asked.checked_add(lasts)?,
+            stale: asked.checked_add(lasts).ok()?,
         })
     }
 }

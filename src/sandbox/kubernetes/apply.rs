@@ -23,7 +23,7 @@ impl Operation {
 
 /// One entry of `managedFields`.
 #[derive(Debug, Clone)]
-struct Manager {
+struct Managed {
     name: String,
     operation: Operation,
     api_version: String,
@@ -31,7 +31,7 @@ struct Manager {
     fields: FieldSet,
 }
 
-impl Manager {
+impl Managed {
     fn read(entry: &Value) -> Option<Self> {
         let text = |key| entry.get(key).and_then(Value::as_str).map(str::to_owned);
         Some(Self {
@@ -90,7 +90,7 @@ pub(super) fn apply(
     let mut others = managers(live);
     if others.is_empty() && live.get("metadata").is_some() {
         // Somebody wiped the managers; the server then invents one for what was there before.
-        others.push(Manager {
+        others.push(Managed {
             name: "before-first-apply".to_owned(),
             operation: Operation::Update,
             api_version: api_version(live),
@@ -133,7 +133,7 @@ pub(super) fn apply(
         Some(own) if own.fields == mine => own.time.clone(),
         _ => author.now.to_owned(),
     };
-    others.push(Manager {
+    others.push(Managed {
         name: author.manager.to_owned(),
         operation: Operation::Apply,
         api_version: api_version(config),
@@ -170,7 +170,7 @@ pub(super) fn update(live: &Value, new: &mut Value, author: Author<'_>) {
         Some(own) if before.as_ref() == Some(&fields) => own.time,
         _ => author.now.to_owned(),
     };
-    others.push(Manager {
+    others.push(Managed {
         name: author.manager.to_owned(),
         operation: Operation::Update,
         api_version: api_version(new),
@@ -180,15 +180,15 @@ pub(super) fn update(live: &Value, new: &mut Value, author: Author<'_>) {
     write(new, others);
 }
 
-fn managers(object: &Value) -> Vec<Manager> {
+fn managers(object: &Value) -> Vec<Managed> {
     object
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array)
-        .map(|entries| entries.iter().filter_map(Manager::read).collect())
+        .map(|entries| entries.iter().filter_map(Managed::read).collect())
         .unwrap_or_default()
 }
 
-fn take(managers: &mut Vec<Manager>, name: &str, operation: Operation) -> Option<Manager> {
+fn take(managers: &mut Vec<Managed>, name: &str, operation: Operation) -> Option<Managed> {
     let at = managers
         .iter()
         .position(|manager| manager.name == name && manager.operation == operation)?;
@@ -196,7 +196,7 @@ fn take(managers: &mut Vec<Manager>, name: &str, operation: Operation) -> Option
 }
 
 /// Appliers first, then by age, then by name; who owns nothing is not listed.
-fn write(object: &mut Value, mut managers: Vec<Manager>) {
+fn write(object: &mut Value, mut managers: Vec<Managed>) {
     managers.retain(|manager| !manager.fields.is_empty());
     managers.sort_by(|a, b| (a.operation, &a.time, &a.name).cmp(&(b.operation, &b.time, &b.name)));
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
@@ -204,7 +204,7 @@ fn write(object: &mut Value, mut managers: Vec<Manager>) {
     };
     metadata.remove("managedFields");
     if !managers.is_empty() {
-        let entries = managers.iter().map(Manager::json).collect();
+        let entries = managers.iter().map(Managed::json).collect();
         metadata.insert("managedFields".to_owned(), Value::Array(entries));
     }
 }

@@ -1,6 +1,7 @@
 //! The kinds that are served, and how each differs from the others.
 
 use super::schema::{self, Schema};
+use super::schema_argo;
 
 /// Whether objects of a kind live in a namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,8 +102,8 @@ pub(super) static RESOURCES: [Resource; 9] = [
         group: RBAC,
         ..core("RoleBinding", "rolebindings", &schema::ROLE_BINDING)
     },
-    argo("CronWorkflow", "cronworkflows", &schema::CRON_WORKFLOW),
-    argo("Workflow", "workflows", &schema::WORKFLOW),
+    argo("CronWorkflow", "cronworkflows", &schema_argo::CRON_WORKFLOW),
+    argo("Workflow", "workflows", &schema_argo::WORKFLOW),
 ];
 
 const fn argo(kind: &'static str, plural: &'static str, schema: &'static Schema) -> Resource {

@@ -19,6 +19,7 @@ mod fields;
 mod kinds;
 mod routes;
 mod schema;
+mod schema_argo;
 mod selector;
 mod shape;
 mod status;

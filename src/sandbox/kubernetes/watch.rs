@@ -60,6 +60,7 @@ struct Feed {
 
 /// The body of the answer; it ends at the timeout or with an ERROR event.
 pub(super) fn body(shared: Shared, request: Request) -> Body {
+    // The one use of the real clock: a watch ends when its client said so, by the wall.
     let deadline = Instant::now() + request.timeout.unwrap_or(DEFAULT_TIMEOUT);
     let feed = {
         let store = shared.lock();

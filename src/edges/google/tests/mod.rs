@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::clock::Clock;
 use crate::sandbox::google::{Google, Options};
 use crate::sandbox::server::Fault;
 
@@ -37,7 +38,7 @@ async fn start() -> (Google, GoogleClient) {
 }
 
 fn client(google: &Google, token: TokenSource) -> GoogleClient {
-    GoogleClient::new(&endpoints(&google.url()), token).unwrap()
+    GoogleClient::new(&endpoints(&google.url()), token, Clock::system()).unwrap()
 }
 
 fn endpoints(url: &str) -> Endpoints {

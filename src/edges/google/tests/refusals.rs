@@ -70,11 +70,12 @@ async fn the_token_is_in_no_error_and_no_debug() {
     errors.push(client.service_account("secret", EMAIL).await.unwrap_err());
     let source = TokenSource::Fixed(SecretString::from(format!("{TOKEN}\n")));
     assert!(!format!("{source:?}").contains(TOKEN));
-    let broken = GoogleClient::new(&endpoints(&google.url()), source).unwrap();
+    let broken = GoogleClient::new(&endpoints(&google.url()), source, Clock::system()).unwrap();
     errors.push(broken.service_account("team-a", EMAIL).await.unwrap_err());
     let closed = GoogleClient::new(
         &endpoints("http://127.0.0.1:1"),
         TokenSource::Fixed(TOKEN.into()),
+        Clock::system(),
     );
     let error = closed
         .unwrap()

@@ -12,7 +12,7 @@ use crate::edges::git::{GitError, SnapshotRead, local_snapshot};
 use crate::finding::Finding;
 use crate::plan::access::Movement;
 use crate::plan::assumed::applied;
-use crate::plan::{self, Action, Change, Intent, Plan as Made};
+use crate::plan::{self, Action, Change, Intent, NEEDED_ELSEWHERE, Plan as Made};
 use crate::proposal::propose;
 use crate::snapshot::Snapshot;
 
@@ -152,7 +152,7 @@ fn sign(change: &Change) -> Option<(&'static str, String)> {
             let fields: Vec<&str> = fields.iter().map(|change| change.field.as_str()).collect();
             Some(("~", format!(": {}", fields.join(", "))))
         }
-        Action::Unchanged => None,
+        Action::Unchanged | Action::Release(NEEDED_ELSEWHERE) => None,
         Action::Prune => Some(("-", String::new())),
         Action::Release(why) => Some(("=", format!(" stays: {why}"))),
     }

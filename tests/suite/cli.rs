@@ -221,8 +221,8 @@ fn plan_shows_what_a_branch_changes() {
         "Compared with Git, as if the base were applied: what exists in the cluster and at Google is not known here.
 
 invoices: changed (pipelines/billing/invoices.yaml)
-  - READER for group:finance@acme.example on dataset acme-billing.dataplatform_billing_public
   + READER for group:audit@acme.example on dataset acme-billing.dataplatform_billing_public
+  - READER for group:finance@acme.example on dataset acme-billing.dataplatform_billing_public
 
 returns: removed (pipelines/orders/returns.yaml)
   = dataset acme-orders.dataplatform_orders_returns stays: data is never deleted
@@ -231,9 +231,9 @@ returns: removed (pipelines/orders/returns.yaml)
 
 group:audit@acme.example gains: reads dataset acme-billing.dataplatform_billing_public
 
-pw-orders-bf46b846@example-identities.iam.gserviceaccount.com loses: writes dataset acme-orders.dataplatform_orders_returns
-
 group:finance@acme.example loses: reads dataset acme-billing.dataplatform_billing_public
+
+pw-orders-bf46b846@example-identities.iam.gserviceaccount.com loses: writes dataset acme-orders.dataplatform_orders_returns
 
 2 pipelines, 0 findings against main
 "

@@ -210,7 +210,11 @@ fn a_pull_request_plans_only_what_it_changes() {
     assert_eq!(plan.pipelines[&name("invoices")].intent, Intent::Remove);
     assert_eq!(
         keys(&plan, |action| matches!(action, Action::Release(_))),
-        ["dataset acme-billing.dataplatform_billing_public"],
+        [
+            "dataset acme-billing.dataplatform_billing_public",
+            "Role pipewright-taskresults"
+        ],
+        "data stays, and so does what other pipelines need",
     );
 }
 

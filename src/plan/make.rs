@@ -6,15 +6,14 @@ use crate::finding::{Finding, sorted};
 use crate::name::{PipelineName, ProjectId};
 use crate::object::{Grant, Object, ObjectKey, Resource};
 use crate::proposal::Proposal;
-use crate::render::{APPLY_SET_LABEL, MANAGER, Rendered};
+use crate::render::Rendered;
 use crate::snapshot::RepoPath;
 
 use super::access::{Access, holders};
-use super::observed::{Observed, Questions, Seen};
+use super::action::{action, is_foreign, release};
+use super::observed::{Observed, Questions};
 use super::record::{How, Record};
-use super::{
-    Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, compare, digest, verify,
-};
+use super::{Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, digest, verify};
 
 /// What a plan of this proposal has to read at Google.
 pub fn questions(proposal: &Proposal, records: &BTreeMap<PipelineName, Record>) -> Questions {
@@ -308,95 +307,5 @@ fn consenting_project(key: &ObjectKey) -> Option<ProjectId> {
             ..
         }) => Some(connection.project.clone()),
         _ => None,
-    }
-}
-
-/// What happens to a key that a pipeline lets go.
-fn release(key: &ObjectKey, held: Option<&How>) -> Action {
-    match (key, held) {
-        (ObjectKey::Dataset { .. }, _) => Action::Release("data is never deleted"),
-        (_, Some(How::Adopted)) => Action::Release("it was there before Pipewright"),
-        _ => Action::Prune,
-    }
-}
-
-/// What happens to a key that a pipeline wants, if everything is approved.
-fn action(key: &ObjectKey, object: &Object, observed: &Observed, adopts: bool) -> Action {
-    let unchanged = if adopts {
-        Action::Adopt {
-            fields: Vec::new(),
-            resource_version: None,
-        }
-    } else {
-        Action::Unchanged
-    };
-    match (key, object) {
-        (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(desired)) => {
-            match observed.kubernetes.objects.get(&(*kind, name.clone())) {
-                None => Action::Create,
-                Some(live) => {
-                    let fields = compare::differences(desired, live, MANAGER);
-                    let resource_version = live
-                        .pointer("/metadata/resourceVersion")
-                        .and_then(serde_json::Value::as_str)
-                        .map(ToOwned::to_owned);
-                    match (adopts, fields.is_empty()) {
-                        (true, _) => Action::Adopt {
-                            fields,
-                            resource_version,
-                        },
-                        (false, true) => Action::Unchanged,
-                        (false, false) => Action::Configure {
-                            fields,
-                            resource_version,
-                        },
-                    }
-                }
-            }
-        }
-        _ if exists(key, observed) => unchanged,
-        _ => Action::Create,
-    }
-}
-
-/// Whether the key exists, as far as it could be read.
-fn exists(key: &ObjectKey, observed: &Observed) -> bool {
-    let google = &observed.google;
-    match key {
-        ObjectKey::Kubernetes { kind, name } => observed
-            .kubernetes
-            .objects
-            .contains_key(&(*kind, name.clone())),
-        ObjectKey::ServiceAccount(account) => {
-            matches!(google.accounts.get(account), Some(Seen::Found(())))
-        }
-        ObjectKey::Dataset { project, dataset } => {
-            let key = (project.clone(), dataset.clone());
-            matches!(google.datasets.get(&key), Some(Seen::Found(_)))
-        }
-        ObjectKey::Grant(grant) => match google.policies.get(&grant.resource) {
-            Some(Seen::Found(pairs)) => {
-                pairs.contains(&(grant.role.as_str().to_owned(), grant.member.iam()))
-            }
-            _ => false,
-        },
-    }
-}
-
-/// Whether it exists without being ours: in Kubernetes by the label; at Google, where
-/// nothing can be labelled, everything that no Record holds.
-fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
-    match key {
-        ObjectKey::Kubernetes { kind, name } => observed
-            .kubernetes
-            .objects
-            .get(&(*kind, name.clone()))
-            .is_some_and(|live| {
-                let label = live
-                    .pointer("/metadata/labels")
-                    .and_then(|labels| labels.get(APPLY_SET_LABEL));
-                label.is_none()
-            }),
-        _ => exists(key, observed),
     }
 }

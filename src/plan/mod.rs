@@ -5,6 +5,7 @@
 //! it may happen; `approve` does.
 
 pub mod access;
+mod action;
 pub mod approval;
 pub mod approve;
 pub mod assumed;

@@ -163,7 +163,7 @@ name!(
     /// Who may read a dataset, as IAM writes it.
     Reader,
     "reader",
-    "`group:`, `user:` or `serviceAccount:` with an e-mail address, or `domain:` with a domain",
+    "`group:`, `user:` or `serviceAccount:` with an e-mail address, or `domain:` with a domain, in lowercase",
     |s| match s.split_once(':') {
         Some(("group" | "user" | "serviceAccount", email)) => is_email(email),
         Some(("domain", domain)) => is_domain(domain),
@@ -284,9 +284,10 @@ fn slug(s: &str) -> bool {
 fn is_email(s: &str) -> bool {
     s.split_once('@').is_some_and(|(local, domain)| {
         (1..=64).contains(&local.len())
+            // BigQuery gives addresses back in lowercase: another spelling would look missing.
             && local
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"._%+-".contains(&b))
+                .all(|b| lower_or_digit(b) || b"._%+-".contains(&b))
             && is_domain(domain)
     })
 }
@@ -365,6 +366,7 @@ mod tests {
                 "bi@acme.example",
                 "group:bi",
                 "user:a@b@c.example",
+                "group:BI@acme.example",
                 "group:a{{b}}@x.example",
                 "deleted:user:a@b.c",
             ],

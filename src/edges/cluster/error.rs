@@ -168,6 +168,11 @@ impl ClusterError {
         let message = shortened(&status.message);
         match status.code {
             400 | 413 | 422 => Self::Invalid { attempt, message },
+            // How the server answers an apply with a field that the schema does not know
+            // (kubernetes/kubernetes#139253): the same again would fail the same.
+            500 if message.contains("failed to create typed patch object") => {
+                Self::Invalid { attempt, message }
+            }
             401 | 403 => Self::Forbidden { attempt, message },
             404 if names_the_object(&status) => Self::NotFound { attempt, message },
             404 => Self::Missing { attempt, message },

@@ -138,7 +138,7 @@ fn changed(
         .filter(|name| {
             objects(before, name) != objects(after, name)
                 || before.blocked.get(*name) != after.blocked.get(*name)
-                || (in_changed_file(after.pipelines.get(*name)) && objects(after, name).is_none())
+                || in_changed_file(after.pipelines.get(*name))
         })
         .cloned()
         .collect()

@@ -8,8 +8,8 @@ use crate::name::{ConnectionName, PipelineName};
 use crate::object::{Grant, Member, ObjectKey, Resource, Role, ServiceAccount};
 use crate::proposal::Proposal;
 
-use super::PipelinePlan;
 use super::record::Record;
+use super::{Action, Change, Intent, PipelinePlan};
 
 /// The grants of the pipelines in scope, and the proof over all pipelines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,27 +45,28 @@ pub struct Isolation {
 impl Access {
     pub(super) fn of(
         pipelines: &BTreeMap<PipelineName, PipelinePlan>,
+        changes: &BTreeMap<ObjectKey, Change>,
         proposal: &Proposal,
         records: &BTreeMap<PipelineName, Record>,
     ) -> Self {
-        let grants = |keys: &mut dyn Iterator<Item = &ObjectKey>| -> BTreeSet<Grant> {
-            keys.filter_map(|key| match key {
-                ObjectKey::Grant(grant) => Some(grant.clone()),
+        let holders = holders(pipelines, records);
+        let keys: BTreeSet<&ObjectKey> = pipelines
+            .values()
+            .flat_map(|one| one.recorded.keys().chain(one.desired.keys()))
+            .collect();
+        let mut rows: Vec<AccessRow> = keys
+            .into_iter()
+            .filter_map(|key| match key {
+                ObjectKey::Grant(grant) => Some(AccessRow {
+                    movement: match changes.get(key).map(|change| &change.action) {
+                        Some(Action::Create) => Movement::Gained,
+                        Some(Action::Prune) if !holders.contains_key(key) => Movement::Lost,
+                        // A neighbour holds it, it was never ours, or its pipeline is blocked.
+                        _ => Movement::Kept,
+                    },
+                    grant: grant.clone(),
+                }),
                 _ => None,
-            })
-            .collect()
-        };
-        let before = grants(&mut pipelines.values().flat_map(|one| one.recorded.keys()));
-        let after = grants(&mut pipelines.values().flat_map(|one| one.desired.keys()));
-        let mut rows: Vec<AccessRow> = before
-            .union(&after)
-            .map(|grant| AccessRow {
-                movement: match (before.contains(grant), after.contains(grant)) {
-                    (false, _) => Movement::Gained,
-                    (true, false) => Movement::Lost,
-                    (true, true) => Movement::Kept,
-                },
-                grant: grant.clone(),
             })
             .collect();
         rows.sort();
@@ -74,6 +75,36 @@ impl Access {
             isolation: isolation(proposal, records),
         }
     }
+}
+
+/// Who would hold each key if everything in `pipelines` were approved: those hold what they
+/// shall hold, a blocked one and all others what their Record holds.
+pub fn holders<'a>(
+    pipelines: &'a BTreeMap<PipelineName, PipelinePlan>,
+    records: &'a BTreeMap<PipelineName, Record>,
+) -> BTreeMap<&'a ObjectKey, BTreeSet<&'a PipelineName>> {
+    let mut holders: BTreeMap<&ObjectKey, BTreeSet<&PipelineName>> = BTreeMap::new();
+    let taken_over: BTreeSet<&PipelineName> = pipelines
+        .values()
+        .filter_map(|one| one.renamed_from.as_ref())
+        .collect();
+    for (name, one) in pipelines {
+        let held = match one.intent {
+            Intent::Blocked => &one.recorded,
+            Intent::Create | Intent::Change | Intent::Keep | Intent::Remove => &one.desired,
+        };
+        for key in held.keys() {
+            holders.entry(key).or_default().insert(name);
+        }
+    }
+    for (name, record) in records {
+        if !pipelines.contains_key(name) && !taken_over.contains(name) {
+            for given in &record.keys {
+                holders.entry(&given.key).or_default().insert(name);
+            }
+        }
+    }
+    holders
 }
 
 /// Every identity reaches the connections of one instance only, and every dataset is

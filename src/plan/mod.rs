@@ -197,7 +197,7 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
         pipelines.insert(name.clone(), pipeline);
     }
     Plan {
-        access: Access::of(&pipelines, proposal, records),
+        access: Access::of(&pipelines, &changes, proposal, records),
         pipelines,
         changes,
         findings: sorted(findings),
@@ -506,9 +506,9 @@ impl Plan {
         let Some(pipeline) = self.pipelines.get(name) else {
             return false;
         };
-        let writes = self
-            .changes
-            .values()
+        let keys = pipeline.desired.keys().chain(pipeline.recorded.keys());
+        let writes = keys
+            .filter_map(|key| self.changes.get(key))
             .any(|change| change.pipelines.contains(name) && change.action.is_write());
         let behind = match &pipeline.record {
             None => pipeline.intent != Intent::Blocked,

@@ -21,6 +21,7 @@ pub mod object;
 pub mod render;
 pub mod proposal;
 pub mod plan;
+pub mod report;
 
 // Edges.
 pub mod edges;

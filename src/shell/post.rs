@@ -84,7 +84,7 @@ pub(super) async fn check(
 }
 
 fn check_run(head: &CommitSha, plan: &Plan) -> CheckRun {
-    let check = report::check(plan);
+    let check = report::check_summary(plan);
     let digests: Digests = plan
         .pipelines
         .iter()

@@ -1,0 +1,143 @@
+//! Why a pipeline was left as it is, and the way out, in words.
+
+use std::collections::BTreeMap;
+
+use crate::event::PullNumber;
+use crate::name::PipelineName;
+use crate::plan::Plan;
+use crate::plan::approve::{Held, Refusal};
+
+use super::markdown::{code, count, prose};
+use super::words;
+
+/// What is in the way, and what a reader can do.
+pub(super) struct Reason {
+    pub why: String,
+    pub next_step: String,
+}
+
+/// The reason for one pipeline. `here` is the pull request that is read.
+pub(super) fn reason(plan: &Plan, name: &PipelineName, held: &Held, here: PullNumber) -> Reason {
+    match held {
+        Held::Denied { findings } => Reason {
+            why: format!(
+                "{} in the way, listed below",
+                count(*findings, "finding", "findings")
+            ),
+            next_step: "mend them in a new pull request".to_owned(),
+        },
+        Held::Blocked { path } => Reason {
+            why: format!(
+                "{} can not be used, and may be its file: everything it holds stays as it is",
+                code(path)
+            ),
+            next_step: "mend that file in a new pull request".to_owned(),
+        },
+        Held::Unreviewed => Reason {
+            why: "no merged pull request showed this change, for example because it was pushed \
+                  directly, or merged before its plan was there"
+                .to_owned(),
+            next_step: show_again(plan, name),
+        },
+        Held::OtherDigest { pull, reviewed } => {
+            let now = plan.pipelines.get(name).map(|one| one.digest.short());
+            Reason {
+                why: format!(
+                    "{} showed the digest {}, and now it is {}: since then the base, the policies \
+                     or what it would adopt or prune has changed",
+                    this_or(*pull, here),
+                    code(reviewed.short()),
+                    code(now.unwrap_or_default()),
+                ),
+                next_step: show_again(plan, name),
+            }
+        }
+        Held::NoConsent { pull, missing } => Reason {
+            why: "owners have not agreed".to_owned(),
+            next_step: format!(
+                "ask {} for an approving review on {}: it is taken up as soon as it is given",
+                words::one_of_each(missing).join(" and "),
+                this_or(*pull, here)
+            ),
+        },
+        Held::PruneBudget { prunes, limit } => Reason {
+            why: format!(
+                "with all that is approved now, {} would be pruned, and the house allows {limit} \
+                 in one apply",
+                count(*prunes, "object or grant", "objects and grants")
+            ),
+            next_step: format!(
+                "revert, and remove less in one pull request; or ask the house's owners ({}) to \
+                 raise {}",
+                words::names(plan.policies.estate.owners.iter().map(|one| one.as_str())),
+                code("limits.prunes_per_apply"),
+            ),
+        },
+        Held::Isolation { why } => Reason {
+            why: format!(
+                "together with what a held pipeline still has, {}",
+                prose(why)
+            ),
+            next_step: "settle the held pipeline first; this one follows by itself".to_owned(),
+        },
+        Held::EmptyTree => Reason {
+            why: "the default branch has no pipeline left, which is more likely a mistake than a \
+                  wish: nothing is removed"
+                .to_owned(),
+            next_step: "restore the files; the last pipeline goes only once another one is there"
+                .to_owned(),
+        },
+    }
+}
+
+/// Why nothing at all was written.
+pub(super) fn refusal(plan: &Plan, refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::ReadOnly => "This run only looked: it had no mandate to write.".to_owned(),
+        Refusal::BrokenPolicies { findings } => format!(
+            "The policies have {}. Until they are mended nothing at all is applied; what was \
+             approved stays approved.\n\n{}",
+            count(*findings, "finding to mend", "findings to mend"),
+            words::denies(plan.house_denies())
+        ),
+    }
+}
+
+/// The denies of the pipelines that are held by them.
+pub(super) fn denies(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> String {
+    let mut findings = held
+        .iter()
+        .filter(|(_, why)| matches!(why, Held::Denied { .. }))
+        .flat_map(|(name, _)| plan.denies_of(name))
+        .peekable();
+    if findings.peek().is_none() {
+        return String::new();
+    }
+    words::denies(findings)
+}
+
+/// The pull request's number as code: as a reference it would leave a trace over there.
+pub(super) fn this_or(pull: PullNumber, here: PullNumber) -> String {
+    if pull == here {
+        "this pull request".to_owned()
+    } else {
+        format!("pull request {}", code(&format!("#{pull}")))
+    }
+}
+
+fn show_again(plan: &Plan, name: &PipelineName) -> String {
+    let file = plan
+        .pipelines
+        .get(name)
+        .filter(|one| !one.desired.is_empty())
+        .map(|one| code(&one.path));
+    match file {
+        Some(file) => format!(
+            "open a pull request that touches {file} (a comment is enough), so that its plan is \
+             shown and can be approved"
+        ),
+        None => "revert, and remove the file again in a pull request, so that its plan is shown \
+                 and can be approved"
+            .to_owned(),
+    }
+}

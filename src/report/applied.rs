@@ -242,5 +242,5 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
 }
 
 fn footer(applied: &Applied<'_>) -> String {
-    format!("Applied from commit {}.", code(applied.commit.short()))
+    format!("As of commit {}.", code(applied.commit.short()))
 }

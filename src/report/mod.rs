@@ -20,8 +20,6 @@ mod steps;
 mod testing;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod whole;
 mod words;
 
 pub use applied::{Applied, applied_comment};

@@ -73,8 +73,8 @@ fn heading(facts: &Facts<'_>) -> String {
         n => count(n, "other team affected", "other teams affected"),
     };
     let objects = match facts.objects_written() {
-        0 => "no object to write".to_owned(),
-        n => format!("{} to write", count(n, "object", "objects")),
+        0 => "no object changes".to_owned(),
+        n => count(n, "object changes", "objects change"),
     };
     format!(
         "### Plan for {}\n\n{objects} · {} · {elsewhere}{held}",
@@ -186,8 +186,8 @@ fn consent(facts: &Facts<'_>) -> String {
         return format!("**Who must agree**\n\n{items}");
     }
     format!(
-        "**Who must agree**\n\n{items}\n\nA review counts if it approves this head, or an \
-         earlier one that showed the same digest. An owner's own pull request needs no further \
+        "**Who must agree**\n\n{items}\n\nAn approving review counts for the plan that was \
+         shown when it was given. An owner's own pull request needs no further \
          review by that project. Merging is not consent."
     )
 }

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::testing::*;
-use super::*;
+use super::super::testing::*;
+use super::super::*;
 use crate::finding::{Finding, rule};
 use crate::object::{Kind, Object, ObjectKey};
 use crate::plan::access::Violation;

@@ -1,5 +1,7 @@
 //! What people read, as they read it.
 
+mod whole;
+
 use super::testing::*;
 use super::*;
 use crate::plan::outcome::{Outcome, Outcomes};
@@ -45,13 +47,13 @@ fn a_removal_says_what_stays() {
     insta::assert_snapshot!(comment(&plan), @r##"
     ### Plan for 1 pipeline: 1 to remove
 
-    1 object to write · 1 grant lost · no other team affected
+    1 object changes · 1 grant lost · no other team affected
 
     **Who must agree**
 
     - `levels` needs an approving review by `@acme/stock` or `@carol` (owners of `acme-stock`)
 
-    A review counts if it approves this head, or an earlier one that showed the same digest. An owner's own pull request needs no further review by that project. Merging is not consent.
+    An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
     <summary><code>levels</code>: remove, digest <code>03617ca0a79f</code></summary>
@@ -105,14 +107,14 @@ fn a_change_and_a_new_pipeline() {
     insta::assert_snapshot!(format!("{head}(…)\n{tail}"), @r##"
     ### Plan for 2 pipelines: 1 to create, 1 to change
 
-    7 objects to write · 5 grants gained · no other team affected
+    7 objects change · 5 grants gained · no other team affected
 
     **Who must agree**
 
     - `orders` needs an approving review by `@acme/orders` (owners of `acme-orders`)
     - `stock` needs an approving review by `@acme/stock` or `@carol` (owners of `acme-stock`)
 
-    A review counts if it approves this head, or an earlier one that showed the same digest. An owner's own pull request needs no further review by that project. Merging is not consent.
+    An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
     <summary><code>orders</code>: create, digest <code>6e2eb6b09660</code></summary>
@@ -218,7 +220,7 @@ fn findings_come_first_and_hold_up_only_theirs() {
     insta::assert_snapshot!(comment(&plan), @r##"
     ### Plan for 2 pipelines: 2 blocked
 
-    no object to write · no grant gained or lost · no other team affected · **2 findings to mend first**
+    no object changes · no grant gained or lost · no other team affected · **2 findings to mend first**
 
     **Nothing of `stock` and `x` will be applied while these findings stand:**
 
@@ -296,7 +298,7 @@ fn what_is_held_names_who_is_missing() {
 
     </details>
 
-    Applied from commit `cccccccc`.
+    As of commit `cccccccc`.
     "##);
 }
 
@@ -326,7 +328,7 @@ fn what_failed_says_so() {
 
     </details>
 
-    Applied from commit `cccccccc`.
+    As of commit `cccccccc`.
     "##);
 }
 
@@ -348,7 +350,7 @@ fn broken_policies_and_an_empty_tree_apply_nothing() {
     |---|---|---|---|
     | `policies/defaults.yaml:1` | `wrong-type` | `limits` must be keys and values, not a number |  |
 
-    Applied from commit `cccccccc`.
+    As of commit `cccccccc`.
     "##);
     let comment = after((twins(), tree::<&str>(&[])), "steve", &["levels"], |_| {
         Outcome::Applied
@@ -381,7 +383,7 @@ fn another_digest_names_both_and_the_way_out() {
     |---|---|---|
     | `stock` | **held:** pull request `#12` showed the digest `0476a64b658a`, and now it is `071ecc0af87e`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
-    Applied from commit `cccccccc`.
+    As of commit `cccccccc`.
     "##);
 }
 
@@ -391,7 +393,7 @@ fn a_pull_request_that_touches_a_file_shows_its_plan_again() {
     let touched = tree(&[("stock", file("stock", "stock", "# again\n"))]);
     let comment = comment(&reviewed(&base, &touched));
     assert!(
-        comment.starts_with("### Plan for 1 pipeline: 1 to keep\n\nno object to write"),
+        comment.starts_with("### Plan for 1 pipeline: 1 to keep\n\nno object changes"),
         "{comment}"
     );
     assert!(!comment.contains("Who must agree"), "{comment}");

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::finding::{Finding, rule};
+use crate::finding::Finding;
 use crate::name::{ConnectionId, InstanceName, Location, Owner, ProjectId};
 use crate::yaml::fields::Field;
 use crate::yaml::reader::Reader;
@@ -78,16 +78,8 @@ fn read(reader: &mut Reader<'_>, bytes: &[u8]) -> Option<Estate> {
 }
 
 fn projects(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<BTreeMap<ProjectId, Project>> {
-    let mut fields = reader.fields(field)?;
     let mut projects = BTreeMap::new();
-    for (key, value) in fields.rest() {
-        let id = match key.text.parse::<ProjectId>() {
-            Ok(id) => id,
-            Err(error) => {
-                reader.deny(rule::ILLEGAL_NAME, Some(key.span), error.to_string());
-                continue;
-            }
-        };
+    for (id, value) in reader.named::<ProjectId>(field)? {
         let Some(mut keys) = reader.fields(&value) else {
             continue;
         };
@@ -115,16 +107,8 @@ fn connections(
     reader: &mut Reader<'_>,
     field: &Field<'_>,
 ) -> Option<BTreeMap<ConnectionId, Connection>> {
-    let mut fields = reader.fields(field)?;
     let mut connections = BTreeMap::new();
-    for (key, value) in fields.rest() {
-        let id = match key.text.parse::<ConnectionId>() {
-            Ok(id) => id,
-            Err(error) => {
-                reader.deny(rule::ILLEGAL_NAME, Some(key.span), error.to_string());
-                continue;
-            }
-        };
+    for (id, value) in reader.named::<ConnectionId>(field)? {
         let Some(mut keys) = reader.fields(&value) else {
             continue;
         };

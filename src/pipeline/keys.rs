@@ -165,20 +165,12 @@ fn table_schedules(
     field: &Field<'_>,
     tables: &TableSelection,
 ) -> Option<BTreeMap<PgName, Schedule>> {
-    let mut fields = reader.fields(field)?;
     let mut schedules = BTreeMap::new();
-    for (key, settings) in fields.rest() {
-        let table = match key.text.parse::<PgName>() {
-            Ok(table) => table,
-            Err(error) => {
-                reader.deny(rule::ILLEGAL_NAME, Some(key.span), error.to_string());
-                continue;
-            }
-        };
+    for (table, settings) in reader.named::<PgName>(field)? {
         if !tables.contains(&table) {
             reader.deny(
                 rule::TABLE_SETTINGS,
-                Some(key.span),
+                Some(settings.place),
                 format!("`{table}` has settings, and is not copied"),
             );
         }

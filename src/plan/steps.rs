@@ -11,7 +11,7 @@ use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, Serv
 
 use super::approve::{Approval, pruned};
 use super::record::{Applied, Approved, Record, VERSION, list};
-use super::{Action, Intent, PipelinePlan, Plan};
+use super::{Action, Change, Intent, PipelinePlan, Plan};
 
 /// One write, and the pipelines that want it.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,10 +174,11 @@ struct Gathered {
 
 /// What is created, configured or adopted, in the keys' order.
 fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step> {
+    let access = access_by_dataset(plan, approved);
     let mut steps: Vec<Step> = Vec::new();
     let mut grants: BTreeMap<Resource, Gathered> = BTreeMap::new();
     for (key, change) in &plan.changes {
-        let pipelines = wanting(plan, approved, key);
+        let pipelines = wanting(plan, approved, key, change);
         let (Some(object), false) = (&change.object, pipelines.is_empty()) else {
             continue;
         };
@@ -206,7 +207,7 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
                 };
                 steps.push(Step {
                     write: Write::CreateDataset {
-                        access: access_of(plan, approved, &dataset),
+                        access: access.get(&dataset).cloned().unwrap_or_default(),
                         dataset,
                         location: location.clone(),
                     },
@@ -291,13 +292,16 @@ fn leaving(
     let mut grants: BTreeMap<Resource, Gathered> = BTreeMap::new();
     let mut accounts = Vec::new();
     for key in going.iter().rev() {
-        let pipelines: BTreeSet<PipelineName> = approved
-            .keys()
-            .filter(|name| {
-                plan.pipelines
-                    .get(*name)
-                    .is_some_and(|one| one.recorded.contains_key(key))
-            })
+        let releases = |name: &&PipelineName| {
+            let pipeline = plan.pipelines.get(*name);
+            approved.contains_key(*name)
+                && pipeline.is_some_and(|one| one.recorded.contains_key(key))
+        };
+        let claims = plan.changes.get(key).map(|change| &change.pipelines);
+        let pipelines: BTreeSet<PipelineName> = claims
+            .into_iter()
+            .flatten()
+            .filter(releases)
             .cloned()
             .collect();
         match key {
@@ -342,31 +346,29 @@ fn wanting(
     plan: &Plan,
     approved: &BTreeMap<PipelineName, Approval>,
     key: &ObjectKey,
+    change: &Change,
 ) -> BTreeSet<PipelineName> {
-    approved
-        .keys()
-        .filter(|name| {
-            plan.pipelines
-                .get(*name)
-                .is_some_and(|one| one.desired.contains_key(key))
-        })
-        .cloned()
-        .collect()
+    let wants = |name: &&PipelineName| {
+        let pipeline = plan.pipelines.get(*name);
+        approved.contains_key(*name) && pipeline.is_some_and(|one| one.desired.contains_key(key))
+    };
+    change.pipelines.iter().filter(wants).cloned().collect()
 }
 
 /// Every grant on a dataset that an approved pipeline wants.
-fn access_of(
+fn access_by_dataset(
     plan: &Plan,
     approved: &BTreeMap<PipelineName, Approval>,
-    dataset: &Resource,
-) -> BTreeSet<(Role, Member)> {
-    plan.changes
-        .keys()
-        .filter_map(|key| match key {
-            ObjectKey::Grant(grant) if grant.resource == *dataset => Some((key, grant)),
-            _ => None,
-        })
-        .filter(|(key, _)| !wanting(plan, approved, key).is_empty())
-        .map(|(_, grant)| (grant.role, grant.member.clone()))
-        .collect()
+) -> BTreeMap<Resource, BTreeSet<(Role, Member)>> {
+    let mut access: BTreeMap<Resource, BTreeSet<(Role, Member)>> = BTreeMap::new();
+    for (key, change) in &plan.changes {
+        if let ObjectKey::Grant(grant) = key
+            && matches!(grant.resource, Resource::Dataset { .. })
+            && !wanting(plan, approved, key, change).is_empty()
+        {
+            let pairs = access.entry(grant.resource.clone()).or_default();
+            pairs.insert((grant.role, grant.member.clone()));
+        }
+    }
+    access
 }

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// More than any real body the simulators take (GitHub's largest webhook is 25 MB).
 const BODY_LIMIT: usize = 32 << 20;
@@ -52,6 +52,7 @@ pub type FaultFn = dyn FnMut(&Method, &Uri) -> Option<Fault> + Send;
 #[derive(Clone, Default)]
 pub struct Wire {
     inner: Arc<Mutex<WireInner>>,
+    answered: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -84,6 +85,17 @@ impl Wire {
                 exchange.is_write() && exchange.status.is_success() && exchange.uri.contains(part)
             })
             .count()
+    }
+
+    /// Waits until `what` was answered; what was answered before counts.
+    pub async fn seen(&self, what: impl Fn(&Exchange) -> bool) {
+        loop {
+            let answered = self.answered.notified();
+            if lock(&self.inner).traffic.iter().any(&what) {
+                return;
+            }
+            answered.await;
+        }
     }
 
     /// Asks `fault` about every request from now on.
@@ -185,6 +197,7 @@ async fn record(State(wire): State<Wire>, request: Request, next: Next) -> Respo
         status,
         response,
     });
+    wire.answered.notify_waiters();
     Response::from_parts(parts, body)
 }
 

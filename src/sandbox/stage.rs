@@ -52,7 +52,7 @@ pub struct Stage {
     pub worker: Worker,
     pub cast: Cast,
     deliveries: Vec<Value>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Stage {
@@ -125,7 +125,7 @@ impl Stage {
             worker: bot.serve_in_background(),
             cast,
             deliveries: Vec::new(),
-            _folder: folder,
+            folder,
         })
     }
 
@@ -166,6 +166,48 @@ impl Stage {
             }));
         }
         Ok(deliveries.len())
+    }
+
+    /// What a `pipewright serve` of its own needs in its environment to work here.
+    ///
+    /// # Errors
+    /// If the kubeconfig can not be written.
+    pub fn environment(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let kubeconfig = self.folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, self.kubernetes.kubeconfig())?;
+        let mirror = self.folder.path().join("mirror-of-its-own");
+        let house = &self.worker.house;
+        Ok(vec![
+            ("PIPEWRIGHT_LISTEN", "127.0.0.1:0".to_owned()),
+            (
+                "PIPEWRIGHT_REPOSITORY",
+                self.worker.edges.forge.repository().to_string(),
+            ),
+            ("PIPEWRIGHT_GITHUB_URL", self.github.url()),
+            ("PIPEWRIGHT_GIT_URL", self.github.git_url()),
+            ("PIPEWRIGHT_GITHUB_APP_ID", APP_ID.to_string()),
+            ("PIPEWRIGHT_GITHUB_KEY", APP_KEY.to_owned()),
+            ("PIPEWRIGHT_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+            ("PIPEWRIGHT_MIRROR", mirror.display().to_string()),
+            ("PIPEWRIGHT_NAMESPACE", house.namespace.clone()),
+            ("PIPEWRIGHT_RUNNER_IMAGE", house.runner_image.clone()),
+            (
+                "PIPEWRIGHT_IDENTITY_PROJECT",
+                house.identity_project.to_string(),
+            ),
+            ("PIPEWRIGHT_WORKLOAD_POOL", house.workload_pool.clone()),
+            ("PIPEWRIGHT_IAM_URL", self.google.url()),
+            ("PIPEWRIGHT_RESOURCE_MANAGER_URL", self.google.url()),
+            ("PIPEWRIGHT_BIGQUERY_URL", self.google.url()),
+            ("PIPEWRIGHT_BIGQUERY_CONNECTION_URL", self.google.url()),
+            ("PIPEWRIGHT_GOOGLE_TOKEN", GOOGLE_TOKEN.to_owned()),
+            ("KUBECONFIG", kubeconfig.display().to_string()),
+        ])
+    }
+
+    /// Sends webhooks to another bot from now on.
+    pub fn send_webhooks_to(&self, url: &str) {
+        self.github.set_webhook(url, WEBHOOK_SECRET);
     }
 
     /// Everything that went over a wire, one value for each exchange, without headers.

@@ -266,6 +266,22 @@ impl<'p> Reader<'p> {
         Some(fields)
     }
 
+    /// The entries of a map whose keys are names; illegal ones are findings and left out.
+    pub fn named<'n, T: FromStr<Err = NameError>>(
+        &mut self,
+        field: &Field<'n>,
+    ) -> Option<Vec<(T, Field<'n>)>> {
+        let mut fields = self.fields(field)?;
+        let mut named = Vec::new();
+        for (key, value) in fields.rest() {
+            match key.text.parse::<T>() {
+                Ok(name) => named.push((name, value)),
+                Err(error) => self.deny(rule::ILLEGAL_NAME, Some(key.span), error.to_string()),
+            }
+        }
+        Some(named)
+    }
+
     /// A list of distinct legal names, at least one.
     pub fn names<T: FromStr<Err = NameError> + Ord>(
         &mut self,

@@ -18,4 +18,6 @@ mod planning;
 mod properties;
 #[cfg(feature = "sandbox")]
 mod scenarios;
+#[cfg(feature = "sandbox")]
+mod serve;
 mod tidy;

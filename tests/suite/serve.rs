@@ -1,0 +1,101 @@
+//! The program as it runs for real: a process of its own, told by its environment alone.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use jiff::Timestamp;
+use pipewright::clock::Clock;
+use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::stage::{NAMESPACE, Stage};
+
+use crate::common::{repository, tree_of};
+
+/// A running program; it does not outlive the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the program and waits until it takes webhooks.
+fn serve(stage: &Stage) -> (Serving, String) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
+        .arg("serve")
+        .env_clear()
+        .envs(stage.environment().unwrap())
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let serving = Serving(child);
+    let mut said = String::new();
+    while let Some(Ok(line)) = lines.next() {
+        if let Some((_, url)) = line.split_once("webhook.url=") {
+            let url = url.trim_matches('"').to_owned();
+            // Nobody may be left without a reader: a full pipe would stop it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (serving, url);
+        }
+        said += &line;
+    }
+    panic!("it ended before it was ready: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_of_its_own_reviews_applies_and_stops_when_told() {
+    let mut stage = Stage::set(
+        &tree_of(&repository()),
+        Clock::stepped(Timestamp::UNIX_EPOCH),
+    )
+    .await
+    .unwrap();
+    let (mut serving, url) = tokio::task::block_in_place(|| serve(&stage));
+    stage.send_webhooks_to(&url);
+    stage.github.add_user("stranger", Permission::Write);
+    let text = repository()["pipelines/orders/orders.yaml"].clone() + "description: new\n";
+    let change = Change::write("pipelines/orders/orders.yaml", text);
+    let number = stage
+        .github
+        .open_pull_request("stranger", "a", "A", &[change])
+        .unwrap();
+    stage.deliver().await.unwrap();
+    let path = format!("/issues/{number}/comments");
+    let commented = |exchange: &pipewright::sandbox::server::Exchange| {
+        exchange.is_write() && exchange.uri.ends_with(&path)
+    };
+    stage.github.wire().seen(commented).await;
+    stage
+        .github
+        .review(number, "lead-of-orders", ReviewState::Approved)
+        .unwrap();
+    stage.github.merge(number, "stranger").unwrap();
+    stage.deliver().await.unwrap();
+    let ended = |exchange: &pipewright::sandbox::server::Exchange| {
+        exchange.is_write()
+            && exchange.uri.contains("/configmaps/record-orders")
+            && String::from_utf8_lossy(&exchange.request).contains("applied\\\":{")
+    };
+    stage.kubernetes.wire().seen(ended).await;
+    assert!(
+        stage
+            .kubernetes
+            .get("CronWorkflow", NAMESPACE, "orders")
+            .is_some()
+    );
+    assert!(
+        stage
+            .kubernetes
+            .get("CronWorkflow", NAMESPACE, "returns")
+            .is_none()
+    );
+    let pid = serving.0.id().to_string();
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    let ended = tokio::task::block_in_place(|| serving.0.wait()).unwrap();
+    assert!(ended.success(), "told to stop, it ends well");
+}

@@ -16,7 +16,7 @@ use crate::snapshot::RepoPath;
 use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
 use super::record::{How, Record};
-use super::steps::{Step, steps};
+use super::steps::{Step, closing, steps};
 use super::{Intent, Plan};
 
 /// What a run may do.
@@ -80,6 +80,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApprovedPlan {
     steps: Vec<Step>,
+    closing: Vec<Step>,
     approved: BTreeMap<PipelineName, Approval>,
     held: BTreeMap<PipelineName, Held>,
 }
@@ -87,6 +88,11 @@ pub struct ApprovedPlan {
 impl ApprovedPlan {
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// What ends each pipeline's Record, once its outcome was reported.
+    pub fn closing(&self) -> &[Step] {
+        &self.closing
     }
 
     pub fn approved(&self) -> &BTreeMap<PipelineName, Approval> {
@@ -130,9 +136,9 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
     }
     hold_for_isolation(plan, &mut approved, &mut held);
     hold_over_budget(plan, &mut approved, &mut held);
-    let steps = steps(plan, &approved, commit);
     Ok(ApprovedPlan {
-        steps,
+        steps: steps(plan, &approved, commit),
+        closing: closing(plan, &approved, commit),
         approved,
         held,
     })

@@ -1,7 +1,8 @@
 //! Steps: the writes of an approved plan, in order, each one request's worth.
 //!
 //! Record first, then identity, dataset, grants, RBAC and semaphore, CronWorkflow; what
-//! goes, goes in reverse and last; the Record's end last of all. Applied again after any
+//! goes, goes in reverse and last. The Record's end follows when the outcome was reported:
+//! a report that was lost is made up for like a write that was. Applied again after any
 //! crash, the same Steps end in the same state.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,24 +82,34 @@ pub(super) fn steps(
     commit: &CommitSha,
 ) -> Vec<Step> {
     let going = pruned(plan, approved);
-    let mut steps = Vec::new();
-    for (name, approval) in approved {
-        if let Some(pipeline) = plan.pipelines.get(name) {
-            let record = begin(name, pipeline, approval, commit);
-            steps.push(Step {
-                write: Write::BeginRecord(record),
-                pipelines: [name.clone()].into(),
-            });
-        }
-    }
-    steps.extend(coming(plan, approved));
-    steps.extend(leaving(plan, approved, &going));
-    for (name, approval) in approved {
-        if let Some(pipeline) = plan.pipelines.get(name) {
-            steps.extend(end(name, pipeline, approval, commit));
-        }
-    }
-    steps
+    let begun = pipelines(plan, approved).map(|(name, pipeline, approval)| Step {
+        write: Write::BeginRecord(begin(name, pipeline, approval, commit)),
+        pipelines: [name.clone()].into(),
+    });
+    begun
+        .chain(coming(plan, approved))
+        .chain(leaving(plan, approved, &going))
+        .collect()
+}
+
+/// What ends the approved pipelines, each once all of its Steps are done and reported.
+pub(super) fn closing(
+    plan: &Plan,
+    approved: &BTreeMap<PipelineName, Approval>,
+    commit: &CommitSha,
+) -> Vec<Step> {
+    pipelines(plan, approved)
+        .flat_map(|(name, pipeline, approval)| end(name, pipeline, approval, commit))
+        .collect()
+}
+
+fn pipelines<'a>(
+    plan: &'a Plan,
+    approved: &'a BTreeMap<PipelineName, Approval>,
+) -> impl Iterator<Item = (&'a PipelineName, &'a PipelinePlan, &'a Approval)> {
+    approved
+        .iter()
+        .filter_map(|(name, approval)| Some((name, plan.pipelines.get(name)?, approval)))
 }
 
 fn begin(

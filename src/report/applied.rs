@@ -212,11 +212,11 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
                 Some(Intent::Remove) => "removed",
                 _ => "applied",
             };
-            let by = match approval {
-                Approval::Reviewed { pull } => {
+            let by = match (approval, recorded_pull(applied.plan, name)) {
+                (Approval::Reviewed { pull }, _) | (Approval::Recorded, Some(pull)) => {
                     format!("by the review of {}", held::this_or(*pull, applied.pull))
                 }
-                Approval::Recorded => "as approved before".to_owned(),
+                (Approval::Recorded, None) => "as approved before".to_owned(),
             };
             [format!("**{what}**, {by}"), String::new()]
         }
@@ -239,6 +239,11 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
             [format!("**held:** {}", reason.why), reason.next_step]
         }
     }
+}
+
+/// The pull request that allowed what is resumed or mended.
+fn recorded_pull<'a>(plan: &'a Plan, name: &PipelineName) -> Option<&'a PullNumber> {
+    plan.records.get(name)?.approved.pull.as_ref()
 }
 
 fn footer(applied: &Applied<'_>) -> String {

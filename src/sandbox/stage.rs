@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::edges::cluster::Kubeconfig;
 use crate::edges::google::{Endpoints, TokenSource};
 use crate::estate::Estate;
+use crate::event::Event;
 use crate::name::{Owner, ProjectId};
 use crate::proposal::propose;
 use crate::render::House;
@@ -127,6 +128,22 @@ impl Stage {
             deliveries: Vec::new(),
             folder,
         })
+    }
+
+    /// Another bot takes the place of this one, as after a crash: it knows nothing but what
+    /// stands in the world, and begins with a sweep.
+    ///
+    /// # Errors
+    /// If it can not connect.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let (house, clock) = (self.worker.house.clone(), self.worker.clock.clone());
+        let folder = self.folder.path();
+        let settings = settings(&self.github, &self.kubernetes, &self.google, folder, house)?;
+        let bot = Bot::connect(settings, clock).await?;
+        self.github.set_webhook(bot.webhook_url()?, WEBHOOK_SECRET);
+        self.worker = bot.serve_in_background();
+        self.worker.queue.add(&Event::Sweep);
+        Ok(())
     }
 
     /// Delivers what GitHub has to say and lets the bot work, until both are quiet.

@@ -43,6 +43,25 @@ pub async fn apply(edges: &Edges, approved: &ApprovedPlan) -> Outcomes {
     outcomes
 }
 
+/// Ends the Records of the pipelines that are done. Called when the outcome was reported:
+/// until then a pipeline counts as unfinished, so a lost report is made up for.
+///
+/// # Errors
+/// With the first Record that can not be written.
+pub async fn close(
+    edges: &Edges,
+    approved: &ApprovedPlan,
+    outcomes: &Outcomes,
+) -> anyhow::Result<()> {
+    let unfinished = outcomes.unfinished();
+    for step in approved.closing() {
+        if step.pipelines.iter().all(|name| !unfinished.contains(name)) {
+            write(edges, &step.write).await?;
+        }
+    }
+    Ok(())
+}
+
 async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
     let (cluster, google) = (&edges.cluster, &edges.google);
     match write {

@@ -16,6 +16,7 @@ use crate::render::House;
 use crate::snapshot::Revisions;
 
 use super::Edges;
+use super::apply::close;
 use super::post;
 use super::queue::{Next, Queue, Waiting};
 use super::reconcile::{Passage, Run, reconcile};
@@ -192,6 +193,9 @@ impl Worker {
             Passage::Conflict { .. } => Ok(()),
             Passage::Planned(planned) => {
                 post::applied(&self.edges.forge, &commit, &planned).await?;
+                if let Ok(approved) = &planned.approved {
+                    close(&self.edges, approved, &planned.outcomes).await?;
+                }
                 let unfinished = planned.outcomes.unfinished();
                 anyhow::ensure!(
                     unfinished.is_empty(),

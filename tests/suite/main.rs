@@ -11,6 +11,8 @@
 mod cli;
 mod common;
 #[cfg(feature = "sandbox")]
+mod crashes;
+#[cfg(feature = "sandbox")]
 mod door;
 mod example;
 mod model;

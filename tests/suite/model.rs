@@ -62,9 +62,14 @@ impl World {
         seen
     }
 
-    /// Carries out the first `count` Steps.
+    /// Carries out the first `count` Steps, the closing ones last.
     pub fn apply(&mut self, approved: &ApprovedPlan, count: usize) {
-        for step in approved.steps().iter().take(count) {
+        for step in approved
+            .steps()
+            .iter()
+            .chain(approved.closing())
+            .take(count)
+        {
             self.write(&step.write);
         }
     }

@@ -310,6 +310,23 @@ fn consent_is_not_taken_from_anyone_else() {
 }
 
 #[test]
+fn a_deny_holds_what_everybody_approved() {
+    let mut files = repository();
+    let wrong = files["pipelines/orders/orders.yaml"].replace("dataplatform_", "");
+    files.insert("pipelines/orders/orders.yaml".into(), wrong);
+    let plan = world().plan(&default_branch(&files));
+    let (orders, invoices) = (digest_of(&plan, "orders"), digest_of(&plan, "invoices"));
+    let pull = merged(1, "olga", &[("orders", &orders), ("invoices", &invoices)]);
+    let pull = approved_by(approved_by(pull, "olga"), "bert");
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert_eq!(
+        approved.held()[&name("orders")],
+        Held::Denied { findings: 1 }
+    );
+    assert!(approved.approved().contains_key(&name("invoices")));
+}
+
+#[test]
 fn looking_writes_nothing() {
     let plan = world().plan(&default_branch(&repository()));
     assert_eq!(approve(&plan, &Mandate::ReadOnly), Err(Refusal::ReadOnly));
@@ -340,7 +357,7 @@ fn stopped_after_any_step_it_ends_the_same_without_another_review() {
     let mut end = start.clone();
     end.apply(&approved, usize::MAX);
 
-    for stop in 0..=approved.steps().len() {
+    for stop in 0..=approved.steps().len() + approved.closing().len() {
         let mut world = start.clone();
         world.apply(&approved, stop);
         // From the second pass on nobody reads the review again: the Records say it.

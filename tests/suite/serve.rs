@@ -94,8 +94,14 @@ async fn a_process_of_its_own_reviews_applies_and_stops_when_told() {
             .get("CronWorkflow", NAMESPACE, "returns")
             .is_none()
     );
-    let pid = serving.0.id().to_string();
-    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    let kill = format!("kill {}", serving.0.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
     let ended = tokio::task::block_in_place(|| serving.0.wait()).unwrap();
     assert!(ended.success(), "told to stop, it ends well");
 }

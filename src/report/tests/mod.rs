@@ -279,7 +279,7 @@ fn what_is_held_names_who_is_missing() {
     | `stock` | **held:** owners have not agreed | ask `@acme/stock` or `@carol` (owners of `acme-stock`) for an approving review on this pull request: it is taken up as soon as it is given |
 
     <details>
-    <summary>12 Steps</summary>
+    <summary>11 Steps</summary>
 
     |  | Step | Outcome |
     |---|---|---|
@@ -294,7 +294,6 @@ fn what_is_held_names_who_is_missing() {
     | 9 | apply RoleBinding `pw-orders-c2f35f4f` | applied |
     | 10 | apply ConfigMap `pw-orders-c2f35f4f-semaphore` | applied |
     | 11 | apply CronWorkflow `orders` | applied |
-    | 12 | end the Record of `orders` | applied |
 
     </details>
 
@@ -306,7 +305,6 @@ fn what_is_held_names_who_is_missing() {
 fn what_failed_says_so() {
     let comment = after(two(), "steve", &["stock"], |write| match write {
         Write::AddGrants { .. } => Outcome::Failed("403: denied on `x` by @google".to_owned()),
-        Write::EndRecord(_) => Outcome::NotAttempted,
         _ => Outcome::Applied,
     });
     insta::assert_snapshot!(comment, @r##"
@@ -317,14 +315,13 @@ fn what_failed_says_so() {
     | `stock` | **failed:** add 1 grant on dataset `acme-stock.stock`: 403: denied on `x` by `@google` | the next apply tries it again; if the error stays, it has to be mended where it comes from |
 
     <details>
-    <summary>4 Steps</summary>
+    <summary>3 Steps</summary>
 
     |  | Step | Outcome |
     |---|---|---|
     | 1 | begin the Record of `stock` | applied |
     | 2 | add 1 grant on dataset `acme-stock.stock` | **failed:** 403: denied on `x` by `@google` |
     | 3 | apply CronWorkflow `stock` | applied |
-    | 4 | end the Record of `stock` | not attempted |
 
     </details>
 

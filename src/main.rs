@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use pipewright::cli::print::escaped;
 use pipewright::cli::{COULD_NOT_RUN, Cli, run};
 use tracing_subscriber::EnvFilter;
 
@@ -20,7 +21,8 @@ fn main() -> ExitCode {
         Err(error) => {
             use std::io::Write as _;
             // The whole chain, once; a closed standard error has nobody to tell.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let chain = escaped(&format!("{error:#}"));
+            let _ = writeln!(std::io::stderr(), "error: {chain}");
             ExitCode::from(COULD_NOT_RUN)
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: one file for each command. Arguments in, text out, an exit code.
 
+mod diff;
 pub mod folder;
 pub mod house;
 pub mod plan;
@@ -10,9 +11,12 @@ pub mod sandbox;
 pub mod serve;
 pub mod validate;
 
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::finding::Finding;
 
 /// Copies Cloud SQL schemas to BigQuery, asked for by pull request.
 #[derive(Debug, Parser)]
@@ -50,6 +54,17 @@ pub enum Ended {
     Denied,
 }
 
+impl Ended {
+    /// By the findings that were shown.
+    fn by<'f>(findings: impl IntoIterator<Item = &'f Finding>) -> Self {
+        if findings.into_iter().any(Finding::is_deny) {
+            Self::Denied
+        } else {
+            Self::Well
+        }
+    }
+}
+
 /// Exit code of a command that could not run.
 pub const COULD_NOT_RUN: u8 = 2;
 
@@ -75,14 +90,33 @@ pub enum Format {
 /// If it could not run.
 pub fn run(cli: Cli) -> anyhow::Result<Ended> {
     match cli.command {
-        Command::Validate(arguments) => validate::run(&arguments, &mut std::io::stdout().lock()),
-        Command::Plan(arguments) => plan::run(&arguments, &mut std::io::stdout().lock()),
-        Command::Render(arguments) => render::run(&arguments, &mut std::io::stdout().lock()),
+        Command::Validate(arguments) => printed(|out, _| validate::run(&arguments, out)),
+        Command::Plan(arguments) => printed(|out, _| plan::run(&arguments, out)),
+        Command::Render(arguments) => printed(|out, err| render::run(&arguments, out, err)),
         Command::Serve(arguments) => runtime()?
             .block_on(serve::run(*arguments))
             .map(|()| Ended::Well),
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => runtime()?.block_on(sandbox::run(arguments)),
+    }
+}
+
+/// Runs a command to its end before anything is written: a reader who has seen enough
+/// (`| head`) must not turn a deny into a success.
+fn printed(
+    command: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> anyhow::Result<Ended>,
+) -> anyhow::Result<Ended> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let ended = command(&mut out, &mut err)?;
+    write_whole(&mut io::stdout().lock(), &out)?;
+    write_whole(&mut io::stderr().lock(), &err)?;
+    Ok(ended)
+}
+
+fn write_whole(stream: &mut dyn Write, text: &[u8]) -> io::Result<()> {
+    match stream.write_all(text).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -1,40 +1,41 @@
 //! Findings on a terminal: the line, marked, with the next step.
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal, Write};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use crate::finding::{Finding, Severity, Span};
 use crate::snapshot::{Entry, Tree};
 
-/// Colours only on a terminal, and not where NO_COLOR asks for none (no-color.org).
-pub fn renderer() -> Renderer {
+/// Colours only if `stream` is a terminal, and not where NO_COLOR asks for none (no-color.org).
+pub fn renderer(stream: &impl IsTerminal) -> Renderer {
     let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && io::stdout().is_terminal() {
+    if wanted && stream.is_terminal() {
         Renderer::styled()
     } else {
         Renderer::plain()
     }
 }
 
-/// Writes every finding. `shown` says how a path of the tree is called here.
+/// Writes every finding. `tree` says where the text is that a finding is about, `shown`
+/// how a path of it is called here.
 ///
 /// # Errors
 /// If `out` does not take it.
-pub fn findings(
+pub fn findings<'t>(
     findings: &[&Finding],
-    tree: &Tree,
+    tree: impl Fn(&Finding) -> Option<&'t Tree>,
     shown: &dyn Fn(&str) -> String,
+    renderer: &Renderer,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let renderer = renderer();
     for finding in findings {
-        let path = harmless(&shown(&finding.path));
-        let text = match tree.entries.get(&finding.path) {
-            Some(Entry::File(bytes)) => harmless(&String::from_utf8_lossy(bytes)),
+        let path = escaped(&shown(&finding.path));
+        let text = match tree(finding).and_then(|tree| tree.entries.get(&finding.path)) {
+            Some(Entry::File(bytes)) => source(&String::from_utf8_lossy(bytes)),
             _ => String::new(),
         };
-        let (message, rule) = (harmless(&finding.message), harmless(&finding.rule));
+        let (message, rule) = (escaped(&finding.message), escaped(&finding.rule));
         let level = match finding.severity {
             Severity::Deny => Level::ERROR.with_name("deny"),
             Severity::Warn => Level::WARNING.with_name("warn"),
@@ -47,13 +48,33 @@ pub fn findings(
             }
             None => title.element(Origin::path(&path)),
         };
-        let help = finding.help.as_deref().map(harmless);
+        let help = finding.help.as_deref().map(escaped);
         if let Some(help) = &help {
             group = group.element(Level::HELP.message(help));
         }
         writeln!(out, "{}\n", renderer.render(&[group]))?;
     }
     Ok(())
+}
+
+/// Writes one JSON value that a terminal can show: what could steer it stands in a string,
+/// where JSON has an escape for it.
+///
+/// # Errors
+/// If `out` does not take it.
+pub fn json(value: &serde_json::Value, out: &mut dyn Write) -> io::Result<()> {
+    let mut text = String::new();
+    for c in format!("{value:#}").chars() {
+        if is_harmful(c) {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                text += &format!("\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    writeln!(out, "{text}")
 }
 
 /// `2 findings: 1 deny, 1 warn`.
@@ -72,14 +93,41 @@ pub fn summary(pipelines: usize, findings: &[&Finding]) -> String {
     text
 }
 
-/// The text without what could steer a terminal or hide what is there.
-pub fn harmless(text: &str) -> String {
-    let is_harmful = |c: char| {
-        (c.is_control() && c != '\n' && c != '\t')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars()
-        .map(|c| if is_harmful(c) { '\u{fffd}' } else { c })
+/// What could steer a terminal, or hide or turn around what is there.
+pub fn is_harmful(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t')
+        || matches!(
+            c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// The text with `\u{1b}` for what a terminal must not receive.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_harmful(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A file's text as its spans count it: no byte order mark, any of YAML's line ends, and
+/// one harmless character for each harmful one.
+fn source(text: &str) -> String {
+    text.strip_prefix('\u{feff}')
+        .unwrap_or(text)
+        .replace("\r\n", "\n")
+        .chars()
+        .map(|c| match c {
+            '\r' => '\n',
+            c if is_harmful(c) => '\u{fffd}',
+            c => c,
+        })
         .collect()
 }
 
@@ -127,9 +175,21 @@ mod tests {
 
     #[test]
     fn nothing_steers_the_terminal() {
+        let hostile = "a\u{1b}[2J\u{202e}\u{9b}\u{e0041}\n";
+        assert_eq!(escaped(hostile), "a\\u{1b}[2J\\u{202e}\\u{9b}\\u{e0041}\n");
+        let value = serde_json::json!({ "k": hostile });
+        let mut out = Vec::new();
+        json(&value, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.chars().any(is_harmful), "{out}");
         assert_eq!(
-            harmless("a\u{1b}[2Jb\u{202e}c\n"),
-            "a\u{fffd}[2Jb\u{fffd}c\n"
+            serde_json::from_str::<serde_json::Value>(&out).unwrap(),
+            value
         );
+    }
+
+    #[test]
+    fn lines_are_those_of_yaml() {
+        assert_eq!(source("\u{feff}a\r\nb\rc\u{1b}"), "a\nb\nc\u{fffd}");
     }
 }

@@ -1,8 +1,9 @@
 //! `pipewright render`: every object as it would be applied.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -35,28 +36,32 @@ pub struct Render {
     house: HouseArguments,
 }
 
-/// Renders.
+/// Renders. The denies go to `err`, so that `out` holds objects only.
 ///
 /// # Errors
 /// If the files can not be read, or there is no such pipeline.
-pub fn run(arguments: &Render, out: &mut dyn Write) -> anyhow::Result<Ended> {
-    let folder = Folder::read(&arguments.path, arguments.policies.as_deref())?;
+pub fn run(arguments: &Render, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<Ended> {
+    let mut folder = Folder::read(&arguments.path, arguments.policies.as_deref())?;
     let mut proposal = propose(&folder.snapshot(), &arguments.house.house()?);
     if let Some(only) = &arguments.pipeline {
-        let known = proposal.desired.blocked.contains_key(only);
-        anyhow::ensure!(
-            known || proposal.desired.pipelines.contains_key(only),
-            "there is no pipeline `{only}` in {}",
-            arguments.path.display()
-        );
-        proposal.desired.pipelines.retain(|name, _| name == only);
+        let desired = &proposal.desired;
+        let rendered = desired.pipelines.get(only);
+        let path = rendered
+            .map(|rendered| &rendered.bound.pipeline.origin.path)
+            .or_else(|| desired.blocked.get(only))
+            .filter(|path| folder.is_asked(path))
+            .with_context(|| {
+                format!(
+                    "there is no pipeline `{only}` in {}",
+                    arguments.path.display()
+                )
+            })?;
+        folder.narrow(path.clone());
     }
-    if let Some(only) = &folder.only {
-        proposal
-            .desired
-            .pipelines
-            .retain(|_, rendered| rendered.bound.pipeline.origin.path == *only);
-    }
+    proposal
+        .desired
+        .pipelines
+        .retain(|_, rendered| folder.is_asked(&rendered.bound.pipeline.origin.path));
     let objects = proposal.desired.objects();
     let documents: Vec<Value> = objects
         .iter()
@@ -65,27 +70,27 @@ pub fn run(arguments: &Render, out: &mut dyn Write) -> anyhow::Result<Ended> {
     match arguments.format {
         Format::Human => {
             for document in &documents {
-                write!(out, "---\n{}", serde_yaml::to_string(document)?)?;
+                writeln!(out, "---")?;
+                let yaml = serde_yaml::to_string(document)?;
+                if yaml.chars().any(print::is_harmful) {
+                    // JSON is YAML, and has an escape for every character.
+                    print::json(document, out)?;
+                } else {
+                    write!(out, "{yaml}")?;
+                }
             }
         }
-        Format::Json => writeln!(out, "{:#}", json!({ "version": 1, "objects": documents }))?,
+        Format::Json => print::json(&json!({ "version": 1, "objects": documents }), out)?,
     }
     let denies: Vec<&Finding> = proposal
         .findings
         .iter()
-        .filter(|finding| finding.is_deny())
+        .filter(|finding| finding.is_deny() && folder.concerns(finding))
         .collect();
-    print::findings(
-        &denies,
-        &folder.tree,
-        &|path| folder.shown(path),
-        &mut std::io::stderr().lock(),
-    )?;
-    Ok(if denies.is_empty() {
-        Ended::Well
-    } else {
-        Ended::Denied
-    })
+    let shown = |path: &str| folder.shown(path);
+    let renderer = print::renderer(&io::stderr());
+    print::findings(&denies, |_| Some(&folder.tree), &shown, &renderer, err)?;
+    Ok(Ended::by(denies))
 }
 
 /// A manifest as it is; what goes to Google in the same form, told apart by its version.

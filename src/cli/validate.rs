@@ -1,13 +1,12 @@
 //! `pipewright validate`: the bot's findings, before anybody else sees them.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
 use crate::finding::Finding;
-use crate::policy::FOLDER as POLICIES;
 use crate::proposal::propose;
 
 use super::folder::Folder;
@@ -19,7 +18,7 @@ use super::{Ended, Format, print};
 /// Exit codes: 0 no deny finding, 1 some, 2 could not run.
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// A file or a folder of pipelines.
+    /// A file or a folder of pipelines, or a checkout; only its own findings are shown.
     #[arg(default_value = "pipelines")]
     path: PathBuf,
     /// Folder of policies; otherwise `policies` beside the pipelines, or here.
@@ -38,32 +37,23 @@ pub struct Validate {
 pub fn run(arguments: &Validate, out: &mut dyn Write) -> anyhow::Result<Ended> {
     let folder = Folder::read(&arguments.path, arguments.policies.as_deref())?;
     let proposal = propose(&folder.snapshot(), &arguments.house.house()?);
-    // All files were read, because rules see all pipelines; one file was asked about.
     let findings: Vec<&Finding> = proposal
         .findings
         .iter()
-        .filter(|finding| {
-            let only = folder.only.as_ref();
-            only.is_none_or(|only| *only == finding.path || finding.path.starts_with(POLICIES))
-        })
+        .filter(|finding| folder.concerns(finding))
         .collect();
-    let pipelines = match &folder.only {
-        Some(_) => 1,
-        None => folder.pipelines(),
-    };
+    let pipelines = folder.pipelines();
     match arguments.format {
         Format::Human => {
-            print::findings(&findings, &folder.tree, &|path| folder.shown(path), out)?;
+            let shown = |path: &str| folder.shown(path);
+            let renderer = print::renderer(&io::stdout());
+            print::findings(&findings, |_| Some(&folder.tree), &shown, &renderer, out)?;
             writeln!(out, "{}", print::summary(pipelines, &findings))?;
         }
         Format::Json => {
             let answer = json!({ "version": 1, "pipelines": pipelines, "findings": findings });
-            writeln!(out, "{answer:#}")?;
+            print::json(&answer, out)?;
         }
     }
-    Ok(if findings.iter().any(|finding| finding.is_deny()) {
-        Ended::Denied
-    } else {
-        Ended::Well
-    })
+    Ok(Ended::by(findings))
 }

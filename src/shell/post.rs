@@ -182,11 +182,11 @@ fn concerned(planned: &Planned) -> Vec<(PullNumber, BTreeSet<PipelineName>)> {
         for (name, held) in approved.held() {
             match held {
                 Held::OtherDigest { pull, .. } | Held::NoConsent { pull, .. } => add(*pull, name),
+                // The newest one that showed it: an older one was answered in its own time.
                 _ => {
-                    for (pull, digests) in &planned.shown {
-                        if digests.contains(name) {
-                            add(*pull, name);
-                        }
+                    let mut newest_first = planned.shown.iter().rev();
+                    if let Some((pull, _)) = newest_first.find(|(_, shown)| shown.contains(name)) {
+                        add(*pull, name);
                     }
                 }
             }

@@ -222,9 +222,11 @@ impl World {
     }
 }
 
-/// What is said before the folds: the list of Steps is of the passage that ended it.
+/// What is said before the folds: the list of Steps is of the passage that ended it, and
+/// the commit's id depends on the second of the merge.
 fn without_folds(body: &str) -> String {
     body.split("<details>")
+        .flat_map(|part| part.split("As of commit"))
         .next()
         .unwrap_or_default()
         .to_owned()

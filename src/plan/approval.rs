@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::event::PullNumber;
 use crate::name::{CommitSha, Digest, Owner, PipelineName};
 
@@ -17,6 +19,7 @@ pub struct Reviewed {
     pub head: CommitSha,
     /// The commit that merged it.
     pub merge_commit: Option<CommitSha>,
+    pub merged_at: Option<Timestamp>,
     /// The digests of our own App's newest check run at the head.
     pub digests: Digests,
     /// Approvals that stand: per person the last review that approves, requests changes

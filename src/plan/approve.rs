@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::event::PullNumber;
 use crate::finding::Finding;
 use crate::name::{CommitSha, Digest, Owner, PipelineName, ProjectId};
@@ -37,7 +39,10 @@ pub enum Mandate {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Approval {
     /// A merged pull request was reviewed at this digest, with every consent.
-    Reviewed { pull: PullNumber },
+    Reviewed {
+        pull: PullNumber,
+        merged_at: Option<Timestamp>,
+    },
     /// It was approved before at this very digest: resumed, or mended.
     Recorded,
 }
@@ -182,9 +187,9 @@ fn decide(
     ))
 }
 
-/// Looks through the merged pull requests, the newest first: the first one that shows this
-/// digest with every consent decides; otherwise the newest one that shows the pipeline says
-/// what is missing.
+/// Asks the pull request that was merged last of those that showed the pipeline. An older
+/// one never speaks again: its approval was for what has since been replaced, and a revert
+/// needs a review of its own.
 fn by_review(
     plan: &Plan,
     name: &PipelineName,
@@ -192,34 +197,33 @@ fn by_review(
     reviewed: &[Reviewed],
     memberships: &Memberships,
 ) -> Result<Approval, Held> {
-    let mut newest_first: Vec<&Reviewed> = reviewed.iter().collect();
-    newest_first.sort_by_key(|pull| std::cmp::Reverse(pull.number));
-    let mut why = Held::Unreviewed;
-    for pull in newest_first {
-        let shown = pull.digests.get(name);
-        let held = match shown {
-            None => continue,
-            Some(shown) if shown != digest => Held::OtherDigest {
-                pull: pull.number,
-                reviewed: shown.clone(),
-            },
-            Some(_) => {
-                let missing = missing_consent(plan, name, digest, pull, memberships);
-                if missing.is_empty() {
-                    return Ok(Approval::Reviewed { pull: pull.number });
-                }
-                Held::NoConsent {
-                    pull: pull.number,
-                    missing,
-                }
-            }
-        };
-        // A missing consent is closer to the goal than another digest.
-        if why == Held::Unreviewed || matches!(held, Held::NoConsent { .. }) {
-            why = held;
-        }
+    let record = plan.pipelines.get(name).and_then(|one| one.record.as_ref());
+    let since = record.and_then(|record| record.approved.merged_at);
+    let newest = reviewed
+        .iter()
+        .filter(|pull| pull.digests.contains_key(name) && pull.merged_at >= since)
+        .max_by_key(|pull| (pull.merged_at, pull.number));
+    let Some((pull, shown)) = newest.and_then(|pull| Some((pull, pull.digests.get(name)?))) else {
+        return Err(Held::Unreviewed);
+    };
+    if shown != digest {
+        return Err(Held::OtherDigest {
+            pull: pull.number,
+            reviewed: shown.clone(),
+        });
     }
-    Err(why)
+    let missing = missing_consent(plan, name, digest, pull, memberships);
+    if missing.is_empty() {
+        Ok(Approval::Reviewed {
+            pull: pull.number,
+            merged_at: pull.merged_at,
+        })
+    } else {
+        Err(Held::NoConsent {
+            pull: pull.number,
+            missing,
+        })
+    }
 }
 
 /// The projects whose owners have not agreed, with those who could.

@@ -50,6 +50,7 @@ pub fn applied(base: &Proposal, proposed: &Proposal) -> Observed {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
+                merged_at: None,
             },
             applied: Some(Applied {
                 digest: digest.clone(),

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::PullNumber;
@@ -39,6 +40,8 @@ pub struct Approved {
     pub commit: CommitSha,
     /// The pull request whose review allowed it.
     pub pull: Option<PullNumber>,
+    /// When that was merged: nothing that was merged before it may speak again.
+    pub merged_at: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

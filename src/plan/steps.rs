@@ -132,11 +132,13 @@ fn begin(
                 digest: pipeline.digest.clone(),
                 commit: commit.clone(),
                 pull: None,
+                merged_at: None,
             },
-            (Approval::Reviewed { pull }, _) => Approved {
+            (Approval::Reviewed { pull, merged_at }, _) => Approved {
                 digest: pipeline.digest.clone(),
                 commit: commit.clone(),
                 pull: Some(*pull),
+                merged_at: *merged_at,
             },
         },
         applied: before.and_then(|record| record.applied.clone()),

@@ -213,7 +213,7 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
                 _ => "applied",
             };
             let by = match (approval, recorded_pull(applied.plan, name)) {
-                (Approval::Reviewed { pull }, _) | (Approval::Recorded, Some(pull)) => {
+                (Approval::Reviewed { pull, .. }, _) | (Approval::Recorded, Some(pull)) => {
                     format!("by the review of {}", held::this_or(*pull, applied.pull))
                 }
                 (Approval::Recorded, None) => "as approved before".to_owned(),

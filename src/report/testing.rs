@@ -97,6 +97,7 @@ pub(super) fn applied(tree: &Tree) -> Observed {
                 digest: pipeline.digest,
                 commit: commit('0'),
                 pull: Some(1),
+                merged_at: None,
             },
             applied: Some(Applied {
                 digest: pipeline.settled,
@@ -186,6 +187,7 @@ pub(super) fn approve_as(plan: &Plan, shown: &Plan, login: &str) -> Result<Appro
         author: "mallory".to_owned(),
         head: head.clone(),
         merge_commit: Some(commit('c')),
+        merged_at: None,
         approvals: [ApprovingReview {
             login: login.to_owned(),
             commit: head,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::edges::forge::PullState;
 use crate::event::PullNumber;
 use crate::name::{CommitSha, Owner, PipelineName};
 use crate::plan::Plan;
@@ -14,9 +13,9 @@ use super::Edges;
 /// How many of the last merged pull requests are asked about a pipeline that waits.
 const LOOK_BACK: usize = 50;
 
-/// Reads the reviews that may speak for what the plan would write: those of `pulls`, and
-/// those of the merged pull requests, newest first, until each waiting pipeline was shown
-/// by one. Where nothing waits, nothing is read.
+/// Reads the reviews that may speak for what the plan would write: those of the merged pull
+/// requests (and of `pulls`, which may have been merged long ago), until each waiting
+/// pipeline was shown by one. Where nothing waits, nothing is read.
 ///
 /// # Errors
 /// If GitHub can not be read.
@@ -32,27 +31,13 @@ pub(super) async fn read(
         .filter(|name| plan.awaits_review(name))
         .collect();
     let mut reviewed: Vec<Reviewed> = Vec::new();
-    let shown = |pull: &Reviewed, waiting: &mut BTreeSet<&PipelineName>| {
-        waiting.retain(|name| !pull.digests.contains_key(*name));
-    };
-    for number in pulls {
-        let pull = edges.forge.reviewed(*number).await?;
-        shown(&pull, &mut waiting);
-        reviewed.push(pull);
-    }
-    if !waiting.is_empty() {
-        for merged in edges.forge.merged_pull_requests(LOOK_BACK).await? {
-            if waiting.is_empty() {
-                break;
-            }
-            let is_merged = matches!(merged.state, PullState::Merged { .. });
-            if !is_merged || pulls.contains(&merged.number) {
-                continue;
-            }
-            let pull = edges.forge.reviewed(merged.number).await?;
-            shown(&pull, &mut waiting);
-            reviewed.push(pull);
+    for number in candidates(edges, &waiting, pulls).await? {
+        if waiting.is_empty() {
+            break;
         }
+        let pull = edges.forge.reviewed(number).await?;
+        waiting.retain(|name| !pull.digests.contains_key(*name));
+        reviewed.push(pull);
     }
     let memberships = memberships(edges, plan, &reviewed).await?;
     Ok(Mandate::Apply {
@@ -60,6 +45,25 @@ pub(super) async fn read(
         reviewed,
         memberships,
     })
+}
+
+/// The merged pull requests to ask, the one that was merged last first: whichever showed a
+/// pipeline last speaks for it, and nobody can put an older one in its place.
+async fn candidates(
+    edges: &Edges,
+    waiting: &BTreeSet<&PipelineName>,
+    pulls: &BTreeSet<PullNumber>,
+) -> anyhow::Result<Vec<PullNumber>> {
+    if waiting.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut candidates = edges.forge.merged_pull_requests(LOOK_BACK).await?;
+    let listed: BTreeSet<PullNumber> = candidates.iter().map(|pull| pull.number).collect();
+    for number in pulls.difference(&listed) {
+        candidates.push(edges.forge.pull_request(*number).await?);
+    }
+    candidates.sort_by_key(|pull| std::cmp::Reverse((pull.merged_at, pull.number)));
+    Ok(candidates.into_iter().map(|pull| pull.number).collect())
 }
 
 /// Asks only about the teams that own what waits, and the people who agreed to it.

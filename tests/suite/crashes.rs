@@ -170,7 +170,7 @@ impl World {
                         metadata.remove(noise);
                     }
                 }
-                without_commits(&object.to_string())
+                without_the_second(&object.to_string())
             });
         let projects = ["acme-billing", "acme-orders", "acme-identities"];
         let connection = "projects/acme-billing/locations/asia-northeast1/connections/billing-db";
@@ -232,13 +232,18 @@ fn without_folds(body: &str) -> String {
         .to_owned()
 }
 
-/// A merge's commit id depends on the second at which it was made.
-fn without_commits(text: &str) -> String {
+/// A merge's commit id, and when it was, depend on the simulated second.
+fn without_the_second(text: &str) -> String {
     text.split('"')
         .map(|part| {
             let part = part.trim_end_matches('\\');
             let is_commit = part.len() == 40 && part.bytes().all(|b| b.is_ascii_hexdigit());
-            if is_commit { "COMMIT" } else { part }
+            let is_time = part.parse::<Timestamp>().is_ok();
+            match (is_commit, is_time) {
+                (true, _) => "COMMIT",
+                (_, true) => "TIME",
+                _ => part,
+            }
         })
         .collect::<Vec<_>>()
         .join(" ")

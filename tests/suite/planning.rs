@@ -29,6 +29,18 @@ fn world() -> World {
     World::default().with_connections(&default_branch(&repository()))
 }
 
+/// Pull requests are merged in the order of their numbers.
+fn merged_at(number: u64) -> jiff::Timestamp {
+    jiff::Timestamp::from_second(i64::try_from(number).unwrap()).unwrap()
+}
+
+fn reviewed_by(pull: u64) -> Approval {
+    Approval::Reviewed {
+        pull,
+        merged_at: Some(merged_at(pull)),
+    }
+}
+
 /// A merged pull request by `author` that showed `digests`.
 fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
     let head = commit(char::from_digit(u32::try_from(number).unwrap() % 10, 10).unwrap());
@@ -37,6 +49,7 @@ fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
         author: author.into(),
         head,
         merge_commit: None,
+        merged_at: Some(merged_at(number)),
         digests: digests
             .iter()
             .map(|(one, digest)| (name(one), (*digest).clone()))
@@ -228,7 +241,7 @@ fn a_held_neighbour_holds_nobody_and_is_applied_once_its_owner_agrees() {
     let approved = approve(&plan, &mandate(vec![without.clone(), with.clone()])).unwrap();
     assert_eq!(
         approved.approved(),
-        &[(name("invoices"), Approval::Reviewed { pull: 2 })].into()
+        &[(name("invoices"), reviewed_by(2))].into()
     );
     let Held::NoConsent { pull: 1, missing } = &approved.held()[&name("orders")] else {
         panic!("{:?}", approved.held())
@@ -253,7 +266,7 @@ fn a_held_neighbour_holds_nobody_and_is_applied_once_its_owner_agrees() {
     let approved = approve(&plan, &mandate(now)).unwrap();
     assert_eq!(
         approved.approved(),
-        &[(name("orders"), Approval::Reviewed { pull: 1 })].into()
+        &[(name("orders"), reviewed_by(1))].into()
     );
 }
 
@@ -288,7 +301,7 @@ fn consent_is_not_taken_from_anyone_else() {
         approve(&plan, &mandate(vec![olga(&orders)]))
             .unwrap()
             .approved()[&name("orders")],
-        Approval::Reviewed { pull: 1 }
+        reviewed_by(1)
     );
     // Reviewed as something else.
     let pull = approved_by(merged(1, "olga", &[("orders", &other)]), "olga");
@@ -307,6 +320,45 @@ fn consent_is_not_taken_from_anyone_else() {
             .approved()
             .contains_key(&name("orders"))
     );
+}
+
+#[test]
+fn an_old_approval_does_not_come_back_with_a_revert() {
+    let mut world = world();
+    let files = repository();
+    let before = world.plan(&default_branch(&files));
+    let old = digest_of(&before, "orders");
+    let first = merged(1, "olga", &[("orders", &old)]);
+    let approved = approve(&before, &mandate(vec![first.clone()])).unwrap();
+    world.apply(&approved, usize::MAX);
+    let mut hidden = files.clone();
+    let text = files["pipelines/orders/orders.yaml"].clone() + "excluded_tables: [salaries]\n";
+    hidden.insert("pipelines/orders/orders.yaml".into(), text);
+    let plan = world.plan(&default_branch(&hidden));
+    let second = merged(2, "olga", &[("orders", &digest_of(&plan, "orders"))]);
+    let approved = approve(&plan, &mandate(vec![first.clone(), second.clone()])).unwrap();
+    assert_eq!(approved.approved()[&name("orders")], reviewed_by(2));
+    world.apply(&approved, usize::MAX);
+    // Somebody pushes the revert, which renders what the owner once approved.
+    let plan = world.plan(&default_branch(&files));
+    assert_eq!(digest_of(&plan, "orders"), old);
+    let held = |pulls: Vec<Reviewed>| {
+        approve(&plan, &mandate(pulls)).unwrap().held()[&name("orders")].clone()
+    };
+    assert!(matches!(
+        held(vec![first.clone(), second.clone()]),
+        Held::OtherDigest { pull: 2, .. }
+    ));
+    assert_eq!(
+        held(vec![first.clone()]),
+        Held::Unreviewed,
+        "even if the later one is not seen"
+    );
+    let third = merged(3, "stranger", &[("orders", &old)]);
+    assert!(matches!(
+        held(vec![first, second, third]),
+        Held::NoConsent { pull: 3, .. }
+    ));
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn mandate(plan: &pipewright::plan::Plan, reviewed: &BTreeSet<PipelineName>) -> 
             author: "stranger".into(),
             head,
             merge_commit: None,
+            merged_at: None,
             digests,
             approvals,
         }],

@@ -148,6 +148,7 @@ pub(super) mod tests {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
+                merged_at: None,
             },
             applied: Some(Applied { digest, commit }),
             keys: vec![Given {

@@ -22,6 +22,8 @@ pub struct PullRequest {
     pub head: CommitSha,
     pub base_branch: String,
     pub state: PullState,
+    /// Absent unless it was merged.
+    pub merged_at: Option<jiff::Timestamp>,
     pub draft: bool,
     /// The head lies in another repository, or in one that is gone.
     pub from_fork: bool,
@@ -139,7 +141,7 @@ struct PullWire {
     state: String,
     #[serde(default)]
     draft: bool,
-    merged_at: Option<String>,
+    merged_at: Option<Timestamp>,
     merge_commit_sha: Option<CommitSha>,
     updated_at: Timestamp,
     head: SideWire,
@@ -180,6 +182,7 @@ impl From<PullWire> for PullRequest {
                 .map_or_else(|| GHOST.to_owned(), |user| user.login),
             head: wire.head.sha,
             base_branch: wire.base.r#ref,
+            merged_at: wire.merged_at,
             state,
             draft: wire.draft,
             from_fork,

@@ -21,6 +21,7 @@ impl Forge {
             author,
             head,
             state,
+            merged_at,
             ..
         } = self.pull_request(number).await?;
         let attempt = format!("list reviews of #{number}");
@@ -58,6 +59,7 @@ impl Forge {
             author,
             head,
             merge_commit,
+            merged_at,
             digests,
             approvals,
         })

@@ -3,6 +3,7 @@
 //! Webhooks, timers and start-up all speak in these. Each is only a hint to look again:
 //! losing one costs time, never correctness.
 
+use crate::command::CommentId;
 use crate::name::CommitSha;
 
 /// A pull request's number.
@@ -19,6 +20,11 @@ pub enum Event {
     PullRequestClosed { number: PullNumber },
     /// Somebody reviewed (or a review was dismissed): consent may have come or gone.
     Reviewed { number: PullNumber },
+    /// Somebody commented on a pull request; it may hold a command.
+    Commented {
+        number: PullNumber,
+        comment: CommentId,
+    },
     /// The default branch moved.
     DefaultBranchPushed { commit: CommitSha },
     /// The merge queue asks for a check on the commit that its branch `name` leads to.
@@ -32,11 +38,13 @@ pub enum Event {
     Sweep,
 }
 
-/// What runs one after the other: a lane for each pull request, one for each merge group,
-/// one for the default branch. Only the default branch's lane writes to a plane.
+/// What runs one after the other: a lane for each pull request and one for its commands,
+/// one for each merge group, one for the default branch. Only the default branch's lane
+/// writes to a plane; only commands start a run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     Default,
     PullRequest(PullNumber),
+    Commands(PullNumber),
     MergeGroup(CommitSha),
 }

@@ -81,6 +81,9 @@ impl Queue {
             | Event::Reviewed { number } => {
                 self.put(Lane::PullRequest(*number), Waiting::default())
             }
+            Event::Commented { number, .. } => {
+                self.put(Lane::Commands(*number), Waiting::default());
+            }
             // Nothing of ours depends on a pull request that is closed unmerged.
             Event::PullRequestClosed { .. } => {}
             Event::DefaultBranchPushed { .. } => self.put(Lane::Default, Waiting::default()),

@@ -103,6 +103,8 @@ impl Worker {
         match lane {
             Lane::PullRequest(number) => self.pull_request(*number).await,
             Lane::MergeGroup(head) => self.merge_group(head, waiting).await,
+            // No comment is read for commands yet.
+            Lane::Commands(_) => Ok(()),
             Lane::Default => self.default_branch(waiting).await,
         }
         .with_context(|| format!("run {lane:?}"))

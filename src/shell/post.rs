@@ -34,6 +34,7 @@ pub(super) async fn review(
     passage: &Passage,
 ) -> anyhow::Result<()> {
     let (body, if_missing) = match passage {
+        Passage::Superseded => return Ok(()),
         Passage::Conflict { files } => (report::conflict_comment(head, files), IfMissing::Create),
         Passage::Planned(planned) => {
             let plan = &planned.plan;
@@ -67,6 +68,7 @@ pub(super) async fn check(
     passage: &Passage,
 ) -> anyhow::Result<()> {
     let run = match passage {
+        Passage::Superseded => return Ok(()),
         Passage::Conflict { files } => CheckRun {
             name: NAME.to_owned(),
             head: head.clone(),

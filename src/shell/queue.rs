@@ -1,15 +1,19 @@
 //! The queue: which lanes wait, in what order, and not before when.
 //!
 //! One entry for each lane, however many events speak of it: a burst costs one run.
+//! A lane that runs is not handed out again before its turn ends; what is added meanwhile
+//! waits for the next.
 //! It lives in memory only. Every event is a hint, and a sweep finds what was lost.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use crate::command::{CommandKey, CommentId};
 use crate::event::{Event, Lane, PullNumber};
 
 /// The longest wait before a failed lane is tried again.
@@ -24,6 +28,14 @@ pub struct Waiting {
     pub pulls: BTreeSet<PullNumber>,
     /// Full name of a merge group's branch.
     pub branch: Option<String>,
+    /// Comments to read for commands.
+    pub comments: BTreeSet<CommentId>,
+    /// Commands that wait for this lane's run to have an effect.
+    pub commands: BTreeSet<(PullNumber, CommandKey)>,
+    /// Commands whose effect another lane has brought about.
+    pub effected: BTreeSet<CommandKey>,
+    /// Runs in a row that were given up for a newer one.
+    pub superseded: u32,
     /// Runs of this lane that failed in a row.
     pub failures: u32,
     /// Not before this.
@@ -41,20 +53,49 @@ pub struct Queue {
 struct Inner {
     order: VecDeque<Lane>,
     lanes: BTreeMap<Lane, Waiting>,
+    /// Lanes whose turn it is.
+    running: BTreeSet<Lane>,
     sweep: bool,
+    events: u64,
     delivered: VecDeque<String>,
     known: BTreeSet<String>,
 }
 
 /// What the worker does next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Next {
     /// Look at everything.
     Sweep,
-    Lane(Lane, Waiting),
+    Lane(Turn, Waiting),
     /// Nothing before this moment.
     Later(Timestamp),
+    /// Nothing, but for what is added to lanes whose turn it is.
     Nothing,
+}
+
+/// A lane's turn; nobody else gets the lane before it is dropped.
+pub struct Turn {
+    lane: Lane,
+    queue: Queue,
+}
+
+impl Turn {
+    pub fn lane(&self) -> &Lane {
+        &self.lane
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.queue.lock().running.remove(&self.lane);
+        self.queue.added.notify_one();
+    }
+}
+
+impl fmt::Debug for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Turn").field(&self.lane).finish()
+    }
 }
 
 impl Queue {
@@ -75,15 +116,20 @@ impl Queue {
 
     /// Adds what an event asks for.
     pub fn add(&self, event: &Event) {
+        self.lock().events += 1;
         match event {
             Event::PullRequestChanged { number }
             | Event::PullRequestMerged { number }
             | Event::Reviewed { number } => {
                 self.put(Lane::PullRequest(*number), Waiting::default())
             }
-            Event::Commented { number, .. } => {
-                self.put(Lane::Commands(*number), Waiting::default());
-            }
+            Event::Commented { number, comment } => self.put(
+                Lane::Commands(*number),
+                Waiting {
+                    comments: [*comment].into(),
+                    ..Waiting::default()
+                },
+            ),
             // Nothing of ours depends on a pull request that is closed unmerged.
             Event::PullRequestClosed { .. } => {}
             Event::DefaultBranchPushed { .. } => self.put(Lane::Default, Waiting::default()),
@@ -109,14 +155,24 @@ impl Queue {
     /// Adds to what waits in a lane. New work is due at once, whatever failed before.
     pub fn put(&self, lane: Lane, more: Waiting) {
         let mut inner = self.lock();
-        if !inner.lanes.contains_key(&lane) {
+        let is_news = !inner.lanes.contains_key(&lane);
+        if is_news {
             inner.order.push_back(lane.clone());
         }
         let waiting = inner.lanes.entry(lane).or_default();
         waiting.pulls.extend(more.pulls);
         waiting.branch = more.branch.or(waiting.branch.take());
+        waiting.comments.extend(more.comments);
+        waiting.commands.extend(more.commands);
+        waiting.effected.extend(more.effected);
+        waiting.superseded = waiting.superseded.max(more.superseded);
         waiting.failures = waiting.failures.max(more.failures);
-        waiting.due = more.due;
+        // The earlier of the two; at once, if either is.
+        waiting.due = if is_news {
+            more.due
+        } else {
+            waiting.due.and_then(|due| Some(due.min(more.due?)))
+        };
         drop(inner);
         self.added.notify_one();
     }
@@ -137,24 +193,49 @@ impl Queue {
             return Next::Sweep;
         }
         let is_due = |lane: &Lane, inner: &Inner| {
-            inner
-                .lanes
-                .get(lane)
-                .is_none_or(|waiting| waiting.due.is_none_or(|due| due <= now))
+            !inner.running.contains(lane)
+                && inner
+                    .lanes
+                    .get(lane)
+                    .is_none_or(|waiting| waiting.due.is_none_or(|due| due <= now))
         };
         if let Some(index) = inner.order.iter().position(|lane| is_due(lane, &inner))
             && let Some(lane) = inner.order.remove(index)
         {
             let waiting = inner.lanes.remove(&lane).unwrap_or_default();
-            return Next::Lane(lane, waiting);
+            inner.running.insert(lane.clone());
+            drop(inner);
+            let queue = self.clone();
+            return Next::Lane(Turn { lane, queue }, waiting);
         }
-        match inner.lanes.values().filter_map(|waiting| waiting.due).min() {
+        let waiting = inner.lanes.iter();
+        match waiting
+            .filter(|(lane, _)| !inner.running.contains(*lane))
+            .filter_map(|(_, waiting)| waiting.due)
+            .min()
+        {
             Some(due) => Next::Later(due),
             None => Next::Nothing,
         }
     }
 
-    /// Waits until something is added.
+    /// Whether something newer waits in a lane.
+    pub fn has_news(&self, lane: &Lane) -> bool {
+        let inner = self.lock();
+        inner
+            .lanes
+            .get(lane)
+            .is_some_and(|waiting| waiting.due.is_none())
+    }
+
+    /// How many events were ever added, if nothing runs and nothing waits.
+    pub fn at_rest(&self) -> Option<u64> {
+        let inner = self.lock();
+        let rests = inner.lanes.is_empty() && inner.running.is_empty() && !inner.sweep;
+        rests.then_some(inner.events)
+    }
+
+    /// Waits until something is added, or a turn ends.
     pub async fn added(&self) {
         self.added.notified().await;
     }
@@ -173,6 +254,13 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn lane(next: Next) -> Option<(Turn, Waiting)> {
+        match next {
+            Next::Lane(turn, waiting) => Some((turn, waiting)),
+            _ => None,
+        }
+    }
+
     #[test]
     fn a_burst_is_one_run_and_lanes_take_turns() {
         let queue = Queue::default();
@@ -183,40 +271,50 @@ mod tests {
         queue.add(&Event::DefaultBranchPushed {
             commit: "a".repeat(40).parse().unwrap(),
         });
-        let taken: Vec<Next> = (0..3).map(|_| queue.take(at(0))).collect();
-        assert_eq!(
-            taken,
-            [
-                Next::Lane(Lane::PullRequest(7), Waiting::default()),
-                Next::Lane(Lane::Default, Waiting::default()),
-                Next::Nothing,
-            ]
-        );
+        let taken: Vec<Lane> = std::iter::from_fn(|| lane(queue.take(at(0))))
+            .map(|(turn, _)| turn.lane().clone())
+            .collect();
+        assert_eq!(taken, [Lane::PullRequest(7), Lane::Default]);
+        assert_eq!(queue.at_rest(), Some(11));
+    }
+
+    #[test]
+    fn a_lane_runs_once_at_a_time_and_holds_no_other() {
+        let queue = Queue::default();
+        queue.add(&Event::PullRequestChanged { number: 7 });
+        let (turn, _) = lane(queue.take(at(0))).unwrap();
+        queue.add(&Event::PullRequestChanged { number: 7 });
+        queue.add(&Event::PullRequestChanged { number: 8 });
+        assert!(queue.has_news(turn.lane()));
+        let (other, _) = lane(queue.take(at(0))).unwrap();
+        assert_eq!(other.lane(), &Lane::PullRequest(8));
+        assert!(matches!(queue.take(at(0)), Next::Nothing));
+        assert_eq!(queue.at_rest(), None);
+        drop(turn);
+        let (again, _) = lane(queue.take(at(0))).unwrap();
+        assert_eq!(again.lane(), &Lane::PullRequest(7));
     }
 
     #[test]
     fn a_failed_lane_waits_and_holds_nobody() {
         let queue = Queue::default();
-        queue.put_back(Lane::Default, Waiting::default(), at(0));
+        let default = || Lane::Default;
+        queue.put_back(default(), Waiting::default(), at(0));
         queue.add(&Event::PullRequestChanged { number: 1 });
-        assert!(matches!(
-            queue.take(at(1)),
-            Next::Lane(Lane::PullRequest(1), _)
-        ));
-        assert_eq!(queue.take(at(1)), Next::Later(at(2)));
-        let Next::Lane(Lane::Default, waiting) = queue.take(at(2)) else {
-            panic!()
-        };
-        queue.put_back(Lane::Default, waiting, at(2));
-        assert_eq!(queue.take(at(2)), Next::Later(at(6)));
+        let (turn, _) = lane(queue.take(at(1))).unwrap();
+        assert_eq!(turn.lane(), &Lane::PullRequest(1));
+        assert!(matches!(queue.take(at(1)), Next::Later(due) if due == at(2)));
+        let (turn, waiting) = lane(queue.take(at(2))).unwrap();
+        assert_eq!(turn.lane(), &default());
+        drop(turn);
+        queue.put_back(default(), waiting, at(2));
+        assert!(matches!(queue.take(at(2)), Next::Later(due) if due == at(6)));
         // News does not wait for the backoff.
         queue.add(&Event::DefaultBranchPushed {
             commit: "a".repeat(40).parse().unwrap(),
         });
-        assert!(matches!(
-            queue.take(at(2)),
-            Next::Lane(Lane::Default, Waiting { failures: 2, .. })
-        ));
+        let (_, waiting) = lane(queue.take(at(2))).unwrap();
+        assert_eq!(waiting.failures, 2);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub enum Passage {
     Conflict {
         files: Vec<String>,
     },
+    /// Something newer waits: nothing was written.
+    Superseded,
     Planned(Box<Planned>),
 }
 
@@ -44,11 +46,16 @@ pub struct Planned {
     pub shown: BTreeMap<PullNumber, BTreeSet<PipelineName>>,
 }
 
-/// Passes the line once.
+/// Passes the line once. `superseded` is asked right before the first write to a plane.
 ///
 /// # Errors
 /// If the world can not be read. What can not be written is among the outcomes.
-pub async fn reconcile(edges: &Edges, house: &House, run: &Run) -> anyhow::Result<Passage> {
+pub async fn reconcile(
+    edges: &Edges,
+    house: &House,
+    run: &Run,
+    superseded: &(dyn Fn() -> bool + Sync),
+) -> anyhow::Result<Passage> {
     let snapshot = match edges.git.snapshot(&run.revisions).await? {
         SnapshotRead::Snapshot(snapshot) => snapshot, // edge, read only
         SnapshotRead::Conflict { files } => return Ok(Passage::Conflict { files }),
@@ -62,6 +69,7 @@ pub async fn reconcile(edges: &Edges, house: &House, run: &Run) -> anyhow::Resul
     };
     let approved = approve(&plan, &mandate); // pure; the only maker of an ApprovedPlan
     let outcomes = match &approved {
+        Ok(_) if superseded() => return Ok(Passage::Superseded),
         Ok(approved) => apply(edges, approved).await, // the only place that writes to a plane
         Err(_) => Outcomes::default(),
     };

@@ -4,8 +4,10 @@
 //! not at the event that woke it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::clock::Clock;
 use crate::edges::forge::{PullRequest, PullState};
@@ -18,10 +20,10 @@ use crate::snapshot::Revisions;
 use super::Edges;
 use super::apply::close;
 use super::post;
-use super::queue::{Next, Queue, Waiting};
+use super::queue::{Next, Queue, Turn, Waiting};
 use super::reconcile::{Passage, Run, reconcile};
 
-/// Turns events into runs, one at a time.
+/// Turns events into runs.
 pub struct Worker {
     pub edges: Edges,
     pub house: House,
@@ -41,55 +43,110 @@ pub enum Stepped {
     Idle,
 }
 
+/// How many lanes run side by side.
+const LANES: usize = 8;
+/// When a run is given up: what it has done stands, and it begins anew.
+const LONGEST_RUN: Duration = Duration::from_secs(3600);
+/// How often a run is given up in a row because something newer waits in its lane.
+const MOST_SUPERSEDED: u32 = 3;
+
 impl Worker {
-    /// Does the next thing that is due.
+    /// Does the next thing that is due, to its end.
     pub async fn step(&self) -> Stepped {
         match self.queue.take(self.clock.now()) {
             Next::Nothing | Next::Later(_) => Stepped::Idle,
-            Next::Sweep => match self.sweep().await {
-                Ok(()) => Stepped::Ran(None),
-                Err(error) => Stepped::Failed(None, error),
-            },
-            Next::Lane(lane, waiting) => match self.run_lane(&lane, &waiting).await {
-                Ok(()) => Stepped::Ran(Some(lane)),
-                Err(error) => {
-                    self.queue.put_back(lane.clone(), waiting, self.clock.now());
-                    Stepped::Failed(Some(lane), error)
-                }
-            },
+            Next::Sweep => self.sweep().await,
+            Next::Lane(turn, waiting) => self.turn(turn, waiting).await,
         }
     }
 
-    /// Works until the future is dropped.
+    /// Works until the future is dropped. Lanes run side by side: one that hangs holds no
+    /// other.
     pub async fn run(&self) {
+        let mut under_way = FuturesUnordered::new();
         loop {
-            match self.step().await {
-                Stepped::Ran(lane) => tracing::info!(?lane, "ran"),
-                Stepped::Failed(lane, error) => {
-                    // Once, with the whole chain; the lane is tried again.
-                    tracing::warn!(?lane, error = format!("{error:#}"), "a run failed");
-                    if lane.is_none() {
-                        self.clock.sleep(std::time::Duration::from_secs(10)).await;
-                        self.queue.add(&Event::Sweep);
-                    }
+            let later = loop {
+                if under_way.len() >= LANES {
+                    break None;
                 }
-                Stepped::Idle => match self.queue.take(self.clock.now()) {
-                    Next::Later(due) => {
-                        tokio::select! {
-                            () = self.clock.sleep_until(due) => {}
-                            () = self.queue.added() => {}
-                        }
-                    }
-                    Next::Nothing => self.queue.added().await,
-                    Next::Sweep => self.queue.add(&Event::Sweep),
-                    Next::Lane(lane, waiting) => self.queue.put(lane, waiting),
-                },
+                match self.queue.take(self.clock.now()) {
+                    Next::Later(due) => break Some(due),
+                    Next::Nothing => break None,
+                    next @ (Next::Sweep | Next::Lane(..)) => under_way.push(self.carry_out(next)),
+                }
+            };
+            if under_way.is_empty()
+                && let Some(events) = self.queue.at_rest()
+            {
+                tracing::info!(events, "at rest");
+            }
+            let due = async {
+                match later {
+                    Some(due) => self.clock.sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some(stepped) = under_way.next() => report(stepped),
+                () = self.queue.added(), if under_way.len() < LANES => {}
+                () = due => {}
             }
         }
     }
 
+    async fn carry_out(&self, next: Next) -> Stepped {
+        match next {
+            Next::Sweep => self.sweep_until_done().await,
+            Next::Lane(turn, waiting) => self.timed(turn, waiting).await,
+            Next::Later(_) | Next::Nothing => Stepped::Idle,
+        }
+    }
+
+    async fn timed(&self, turn: Turn, waiting: Waiting) -> Stepped {
+        let lane = turn.lane().clone();
+        let again = waiting.clone();
+        let run = self.turn(turn, waiting);
+        tokio::select! {
+            stepped = run => stepped,
+            () = self.clock.sleep(LONGEST_RUN) => {
+                self.queue.put_back(lane.clone(), again, self.clock.now());
+                Stepped::Failed(Some(lane), anyhow::anyhow!("it took longer than {LONGEST_RUN:?}"))
+            }
+        }
+    }
+
+    async fn sweep_until_done(&self) -> Stepped {
+        loop {
+            match self.sweep().await {
+                Stepped::Failed(lane, error) => {
+                    report(Stepped::Failed(lane, error));
+                    self.clock.sleep(Duration::from_secs(10)).await;
+                }
+                stepped => return stepped,
+            }
+        }
+    }
+
+    async fn turn(&self, turn: Turn, waiting: Waiting) -> Stepped {
+        let lane = turn.lane().clone();
+        match self.run_lane(&lane, &waiting).await {
+            Ok(()) => Stepped::Ran(Some(lane)),
+            Err(error) => {
+                self.queue.put_back(lane.clone(), waiting, self.clock.now());
+                Stepped::Failed(Some(lane), error)
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Stepped {
+        match self.look_at_everything().await {
+            Ok(()) => Stepped::Ran(None),
+            Err(error) => Stepped::Failed(None, error),
+        }
+    }
+
     /// Looks at everything: open pull requests, and the default branch.
-    async fn sweep(&self) -> anyhow::Result<()> {
+    async fn look_at_everything(&self) -> anyhow::Result<()> {
         for pull in self.edges.forge.open_pull_requests().await? {
             self.queue.add(&Event::PullRequestChanged {
                 number: pull.number,
@@ -101,7 +158,7 @@ impl Worker {
 
     async fn run_lane(&self, lane: &Lane, waiting: &Waiting) -> anyhow::Result<()> {
         match lane {
-            Lane::PullRequest(number) => self.pull_request(*number).await,
+            Lane::PullRequest(number) => self.pull_request(*number, waiting).await,
             Lane::MergeGroup(head) => self.merge_group(head, waiting).await,
             // No comment is read for commands yet.
             Lane::Commands(_) => Ok(()),
@@ -110,10 +167,12 @@ impl Worker {
         .with_context(|| format!("run {lane:?}"))
     }
 
-    async fn pull_request(&self, number: PullNumber) -> anyhow::Result<()> {
+    async fn pull_request(&self, number: PullNumber, waiting: &Waiting) -> anyhow::Result<()> {
         let pull = self.edges.forge.pull_request(number).await?;
         match pull.state {
-            PullState::Open if pull.base_branch == self.default_branch => self.review(&pull).await,
+            PullState::Open if pull.base_branch == self.default_branch => {
+                self.review(&pull, waiting).await
+            }
             PullState::Merged { .. } if pull.base_branch == self.default_branch => {
                 let pulls = [number].into();
                 self.queue.put(
@@ -129,7 +188,7 @@ impl Worker {
         }
     }
 
-    async fn review(&self, pull: &PullRequest) -> anyhow::Result<()> {
+    async fn review(&self, pull: &PullRequest, waiting: &Waiting) -> anyhow::Result<()> {
         let head_ref = format!("refs/pull/{}/head", pull.number);
         let (base, fetched) = self.fetch(&head_ref).await?;
         // GitHub's word and Git's can differ for a moment; what was fetched is what is shown.
@@ -141,7 +200,11 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
         };
-        let passage = reconcile(&self.edges, &self.house, &run).await?;
+        let passage = reconcile(&self.edges, &self.house, &run, &|| false).await?;
+        if self.is_superseded(&run.lane, waiting) {
+            self.give_up(&run.lane, waiting);
+            return Ok(());
+        }
         post::review(&self.edges.forge, pull.number, &fetched, &passage).await
     }
 
@@ -168,7 +231,7 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
         };
-        let passage = reconcile(&self.edges, &self.house, &run).await?;
+        let passage = reconcile(&self.edges, &self.house, &run, &|| false).await?;
         post::check(&self.edges.forge, head, &passage).await
     }
 
@@ -191,8 +254,13 @@ impl Worker {
             },
             pulls: waiting.pulls.clone(),
         };
-        match reconcile(&self.edges, &self.house, &run).await? {
+        let superseded = || self.is_superseded(&Lane::Default, waiting);
+        match reconcile(&self.edges, &self.house, &run, &superseded).await? {
             Passage::Conflict { .. } => Ok(()),
+            Passage::Superseded => {
+                self.give_up(&Lane::Default, waiting);
+                Ok(())
+            }
             Passage::Planned(planned) => {
                 post::applied(&self.edges.forge, &commit, &planned).await?;
                 if let Ok(approved) = &planned.approved {
@@ -213,6 +281,23 @@ impl Worker {
         }
     }
 
+    /// Whether something newer waits in the lane: then nothing is written any more, unless
+    /// that has happened so often that news might never end.
+    fn is_superseded(&self, lane: &Lane, waiting: &Waiting) -> bool {
+        waiting.superseded < MOST_SUPERSEDED && self.queue.has_news(lane)
+    }
+
+    /// Leaves what the run was about to the one that waits.
+    fn give_up(&self, lane: &Lane, waiting: &Waiting) {
+        let more = Waiting {
+            superseded: waiting.superseded + 1,
+            failures: 0,
+            due: None,
+            ..waiting.clone()
+        };
+        self.queue.put(lane.clone(), more);
+    }
+
     /// Fetches the default branch and one more ref.
     async fn fetch(&self, other: &str) -> anyhow::Result<(CommitSha, CommitSha)> {
         let token = self.edges.forge.installation_token().await?;
@@ -230,6 +315,17 @@ impl Worker {
 
     fn branch_ref(&self) -> String {
         format!("refs/heads/{}", self.default_branch)
+    }
+}
+
+/// Once, with the whole chain; what failed is tried again.
+fn report(stepped: Stepped) {
+    match stepped {
+        Stepped::Ran(lane) => tracing::info!(?lane, "ran"),
+        Stepped::Failed(lane, error) => {
+            tracing::warn!(?lane, error = format!("{error:#}"), "a run failed");
+        }
+        Stepped::Idle => {}
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::finding::{Finding, rule};
-use crate::name::{ConnectionId, Location, NameError, PgName, PipelineName, ProjectId};
+use crate::name::{ConnectionId, Digest, Location, NameError, PgName, PipelineName, ProjectId};
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::reader::Reader;
 
@@ -61,6 +61,7 @@ pub(super) fn read(
         name: name?.clone(),
         origin: Origin {
             path: path.to_owned(),
+            source: Digest::of(bytes),
             spans: BTreeMap::new(),
         },
         project: project?,

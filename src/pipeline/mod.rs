@@ -15,7 +15,8 @@ pub use schedule::{Schedule, TimeZoneName};
 
 use crate::finding::Span;
 use crate::name::{
-    ConnectionId, DatasetId, Location, Owner, PgName, PipelineName, ProjectId, Reader, ServiceName,
+    ConnectionId, DatasetId, Digest, Location, Owner, PgName, PipelineName, ProjectId, Reader,
+    ServiceName,
 };
 use crate::snapshot::RepoPath;
 
@@ -96,6 +97,8 @@ impl TableSelection {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
     pub path: RepoPath,
+    /// SHA-256 of the file.
+    pub source: Digest,
     /// The place of every key, by JSON pointer.
     pub spans: BTreeMap<String, Span>,
 }
@@ -142,6 +145,7 @@ mod tests {
         };
         let origin = Origin {
             path: "pipelines/a.yaml".into(),
+            source: Digest::of(b""),
             spans: [(String::new(), at(1)), ("/tables".into(), at(4))].into(),
         };
         assert_eq!(origin.span("/tables/x/schedule"), Some(at(4)));

@@ -17,6 +17,7 @@ use crate::snapshot::RepoPath;
 
 use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
+use super::commanded::{Commanded, by_command};
 use super::record::{How, Record};
 use super::steps::{Step, closing, steps};
 use super::{Intent, Plan};
@@ -31,6 +32,8 @@ pub enum Mandate {
         commit: CommitSha,
         /// The merged pull requests that may speak for a pipeline.
         reviewed: Vec<Reviewed>,
+        /// What was asked for by `/apply`.
+        commanded: Vec<Commanded>,
         memberships: Memberships,
     },
 }
@@ -43,6 +46,8 @@ pub enum Approval {
         pull: PullNumber,
         merged_at: Option<Timestamp>,
     },
+    /// Owners named this digest in a comment, with every consent.
+    Commanded { pull: PullNumber, at: Timestamp },
     /// It was approved before at this very digest: resumed, or mended.
     Recorded,
 }
@@ -117,6 +122,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
     let Mandate::Apply {
         commit,
         reviewed,
+        commanded,
         memberships,
     } = mandate
     else {
@@ -129,7 +135,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
     let mut approved = BTreeMap::new();
     let mut held = BTreeMap::new();
     for name in plan.pipelines.keys() {
-        match decide(plan, name, reviewed, memberships) {
+        match decide(plan, name, (reviewed, commanded), memberships) {
             None => {}
             Some(Ok(approval)) => {
                 approved.insert(name.clone(), approval);
@@ -153,7 +159,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
 fn decide(
     plan: &Plan,
     name: &PipelineName,
-    reviewed: &[Reviewed],
+    (reviewed, commanded): (&[Reviewed], &[Commanded]),
     memberships: &Memberships,
 ) -> Option<Result<Approval, Held>> {
     let pipeline = plan.pipelines.get(name)?;
@@ -178,31 +184,33 @@ fn decide(
     if plan.is_recorded(name) {
         return Some(Ok(Approval::Recorded));
     }
-    Some(by_review(
-        plan,
-        name,
-        &pipeline.digest,
-        reviewed,
-        memberships,
-    ))
+    let newest = newest(plan, name, reviewed);
+    Some(
+        by_review(plan, name, &pipeline.digest, newest, memberships).or_else(|held| {
+            by_command(plan, name, commanded, newest, memberships).unwrap_or(Err(held))
+        }),
+    )
 }
 
-/// Asks the pull request that was merged last of those that showed the pipeline. An older
-/// one never speaks again: its approval was for what has since been replaced, and a revert
+/// The pull request that was merged last of those that showed the pipeline. An older one
+/// never speaks again: its approval was for what has since been replaced, and a revert
 /// needs a review of its own.
+fn newest<'a>(plan: &Plan, name: &PipelineName, reviewed: &'a [Reviewed]) -> Option<&'a Reviewed> {
+    let record = plan.pipelines.get(name).and_then(|one| one.record.as_ref());
+    let since = record.and_then(|record| record.approved.since);
+    reviewed
+        .iter()
+        .filter(|pull| pull.digests.contains_key(name) && pull.merged_at >= since)
+        .max_by_key(|pull| (pull.merged_at, pull.number))
+}
+
 fn by_review(
     plan: &Plan,
     name: &PipelineName,
     digest: &Digest,
-    reviewed: &[Reviewed],
+    newest: Option<&Reviewed>,
     memberships: &Memberships,
 ) -> Result<Approval, Held> {
-    let record = plan.pipelines.get(name).and_then(|one| one.record.as_ref());
-    let since = record.and_then(|record| record.approved.merged_at);
-    let newest = reviewed
-        .iter()
-        .filter(|pull| pull.digests.contains_key(name) && pull.merged_at >= since)
-        .max_by_key(|pull| (pull.merged_at, pull.number));
     let Some((pull, shown)) = newest.and_then(|pull| Some((pull, pull.digests.get(name)?))) else {
         return Err(Held::Unreviewed);
     };
@@ -212,7 +220,7 @@ fn by_review(
             reviewed: shown.clone(),
         });
     }
-    let missing = missing_consent(plan, name, digest, pull, memberships);
+    let missing = missing_consent(plan, name, &voices(name, digest, pull), memberships);
     if missing.is_empty() {
         Ok(Approval::Reviewed {
             pull: pull.number,
@@ -227,14 +235,12 @@ fn by_review(
 }
 
 /// The projects whose owners have not agreed, with those who could.
-fn missing_consent(
+pub(super) fn missing_consent(
     plan: &Plan,
     name: &PipelineName,
-    digest: &Digest,
-    pull: &Reviewed,
+    voices: &BTreeSet<&str>,
     memberships: &Memberships,
 ) -> BTreeMap<ProjectId, BTreeSet<Owner>> {
-    let voices = voices(name, digest, pull);
     let estate = &plan.policies.estate;
     let projects = plan
         .pipelines
@@ -257,7 +263,11 @@ fn missing_consent(
 
 /// Who agreed: the author, and those who approved when they were shown this very digest.
 /// Merging is not agreeing.
-fn voices<'a>(name: &PipelineName, digest: &Digest, pull: &'a Reviewed) -> BTreeSet<&'a str> {
+pub(super) fn voices<'a>(
+    name: &PipelineName,
+    digest: &Digest,
+    pull: &'a Reviewed,
+) -> BTreeSet<&'a str> {
     pull.approvals
         .iter()
         .filter(|review| review.shown.get(name) == Some(digest))

@@ -50,7 +50,8 @@ pub fn applied(base: &Proposal, proposed: &Proposal) -> Observed {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
-                merged_at: None,
+                since: None,
+                source: None,
             },
             applied: Some(Applied {
                 digest: digest.clone(),

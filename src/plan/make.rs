@@ -277,6 +277,9 @@ fn plan_one<'a>(one: &One<'a>) -> (PipelinePlan, Vec<(ObjectKey, Option<&'a Obje
             .or_else(|| one.blocked.cloned())
             .or(recorded_path)
             .unwrap_or_default(),
+        source: one
+            .rendered
+            .map(|rendered| rendered.bound.pipeline.origin.source.clone()),
         intent,
         digest,
         settled,

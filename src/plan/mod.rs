@@ -9,6 +9,7 @@ mod action;
 pub mod approval;
 pub mod approve;
 pub mod assumed;
+pub mod commanded;
 pub mod compare;
 mod digest;
 mod make;
@@ -64,6 +65,8 @@ pub struct PipelinePlan {
     pub record: Option<Record>,
     /// The old name, if its Record is to be taken over.
     pub renamed_from: Option<PipelineName>,
+    /// SHA-256 of its file; absent if there is none, or it can not be used.
+    pub source: Option<Digest>,
     /// Whose consent it needs.
     pub consenting: BTreeSet<ProjectId>,
 }

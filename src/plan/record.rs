@@ -38,10 +38,12 @@ pub struct Approved {
     pub digest: Digest,
     /// The default branch's commit that was applied.
     pub commit: CommitSha,
-    /// The pull request whose review allowed it.
+    /// The pull request whose review allowed it, or under which it was commanded.
     pub pull: Option<PullNumber>,
-    /// When that was merged: nothing that was merged before it may speak again.
-    pub merged_at: Option<Timestamp>,
+    /// When that was merged, or commanded: nothing from before may speak again.
+    pub since: Option<Timestamp>,
+    /// SHA-256 of the pipeline's file; absent if that was removed.
+    pub source: Option<Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -216,6 +216,11 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
                 (Approval::Reviewed { pull, .. }, _) | (Approval::Recorded, Some(pull)) => {
                     format!("by the review of {}", held::this_or(*pull, applied.pull))
                 }
+                (Approval::Commanded { pull, .. }, _) => format!(
+                    "by its owners' {} on {}",
+                    code("/apply"),
+                    held::this_or(*pull, applied.pull)
+                ),
                 (Approval::Recorded, None) => "as approved before".to_owned(),
             };
             [format!("**{what}**, {by}"), String::new()]

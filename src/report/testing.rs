@@ -97,7 +97,8 @@ pub(super) fn applied(tree: &Tree) -> Observed {
                 digest: pipeline.digest,
                 commit: commit('0'),
                 pull: Some(1),
-                merged_at: None,
+                since: None,
+                source: None,
             },
             applied: Some(Applied {
                 digest: pipeline.settled,
@@ -206,6 +207,7 @@ pub(super) fn approve_as(plan: &Plan, shown: &Plan, login: &str) -> Result<Appro
     let mandate = Mandate::Apply {
         commit: commit('c'),
         reviewed: vec![reviewed],
+        commanded: Vec::new(),
         memberships,
     };
     approve(plan, &mandate)

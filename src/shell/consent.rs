@@ -43,6 +43,7 @@ pub(super) async fn read(
     Ok(Mandate::Apply {
         commit: commit.clone(),
         reviewed,
+        commanded: Vec::new(),
         memberships,
     })
 }

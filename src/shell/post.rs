@@ -171,7 +171,9 @@ fn concerned(planned: &Planned) -> Vec<(PullNumber, BTreeSet<PipelineName>)> {
     if let Ok(approved) = &planned.approved {
         for (name, approval) in approved.approved() {
             match approval {
-                Approval::Reviewed { pull, .. } => add(*pull, name),
+                Approval::Reviewed { pull, .. } | Approval::Commanded { pull, .. } => {
+                    add(*pull, name);
+                }
                 // Resumed or mended: the pull request that allowed it hears of it.
                 Approval::Recorded => {
                     let record = planned.plan.records.get(name);

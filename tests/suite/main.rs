@@ -9,6 +9,7 @@
 )]
 
 mod cli;
+mod commanded;
 mod common;
 #[cfg(feature = "sandbox")]
 mod crashes;

@@ -11,26 +11,26 @@ use pipewright::proposal::{Proposal, propose};
 use crate::common::{house, proposal_of, repository, snapshot_of};
 use crate::model::World;
 
-type Files = BTreeMap<String, String>;
+pub type Files = BTreeMap<String, String>;
 
-fn name(text: &str) -> PipelineName {
+pub fn name(text: &str) -> PipelineName {
     text.parse().unwrap()
 }
 
-fn commit(digit: char) -> CommitSha {
+pub fn commit(digit: char) -> CommitSha {
     digit.to_string().repeat(40).parse().unwrap()
 }
 
-fn default_branch(files: &Files) -> Proposal {
+pub fn default_branch(files: &Files) -> Proposal {
     propose(&snapshot_of(files), &house())
 }
 
-fn world() -> World {
+pub fn world() -> World {
     World::default().with_connections(&default_branch(&repository()))
 }
 
 /// Pull requests are merged in the order of their numbers.
-fn merged_at(number: u64) -> jiff::Timestamp {
+pub fn merged_at(number: u64) -> jiff::Timestamp {
     jiff::Timestamp::from_second(i64::try_from(number).unwrap()).unwrap()
 }
 
@@ -42,7 +42,7 @@ fn reviewed_by(pull: u64) -> Approval {
 }
 
 /// A merged pull request by `author` that showed `digests`.
-fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
+pub fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
     let head = commit(char::from_digit(u32::try_from(number).unwrap() % 10, 10).unwrap());
     Reviewed {
         number,
@@ -58,7 +58,7 @@ fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
     }
 }
 
-fn approved_by(mut pull: Reviewed, login: &str) -> Reviewed {
+pub fn approved_by(mut pull: Reviewed, login: &str) -> Reviewed {
     let (commit, shown) = (pull.head.clone(), pull.digests.clone());
     pull.approvals.insert(ApprovingReview {
         login: login.into(),
@@ -68,7 +68,7 @@ fn approved_by(mut pull: Reviewed, login: &str) -> Reviewed {
     pull
 }
 
-fn memberships() -> Memberships {
+pub fn memberships() -> Memberships {
     let team = |team: &str, login: &str| (team.parse().unwrap(), login.to_owned());
     Memberships {
         members: [
@@ -84,12 +84,13 @@ fn mandate(reviewed: Vec<Reviewed>) -> Mandate {
     Mandate::Apply {
         commit: commit('f'),
         reviewed,
+        commanded: Vec::new(),
         memberships: memberships(),
     }
 }
 
 /// Reviews, merges and applies everything that `files` ask for.
-fn settle(world: &mut World, files: &Files) -> ApprovedPlan {
+pub fn settle(world: &mut World, files: &Files) -> ApprovedPlan {
     let plan = world.plan(&default_branch(files));
     let digests: Vec<(&str, &Digest)> = plan
         .pipelines
@@ -103,7 +104,7 @@ fn settle(world: &mut World, files: &Files) -> ApprovedPlan {
     approved
 }
 
-fn digest_of(plan: &Plan, pipeline: &str) -> Digest {
+pub fn digest_of(plan: &Plan, pipeline: &str) -> Digest {
     plan.pipelines[&name(pipeline)].digest.clone()
 }
 

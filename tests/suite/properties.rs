@@ -154,6 +154,7 @@ fn mandate(plan: &pipewright::plan::Plan, reviewed: &BTreeSet<PipelineName>) -> 
             digests,
             approvals,
         }],
+        commanded: Vec::new(),
         memberships: Memberships::default(),
     }
 }

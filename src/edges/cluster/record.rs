@@ -148,7 +148,8 @@ pub(super) mod tests {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
-                merged_at: None,
+                since: None,
+                source: None,
             },
             applied: Some(Applied { digest, commit }),
             keys: vec![Given {

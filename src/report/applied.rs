@@ -75,6 +75,9 @@ pub fn applied_comment(applied: &Applied<'_>) -> String {
         page.push(&heading);
         page.push(&pipelines(applied, &ends, detail));
         page.push(&held::denies(applied.plan, &held));
+        if detail.tells(Detail::NoDiffs) {
+            page.push(&held::commands(applied.plan, &held));
+        }
         if removed {
             page.push("Data is never deleted: datasets and their tables stay.");
         }

@@ -7,8 +7,11 @@ use crate::name::PipelineName;
 use crate::plan::Plan;
 use crate::plan::approve::{Held, Refusal};
 
-use super::markdown::{code, count, prose};
+use super::markdown::{code, count, details, fenced, prose};
 use super::words;
+
+/// The most commands that one comment offers.
+const COMMANDS: usize = 20;
 
 /// What is in the way, and what a reader can do.
 pub(super) struct Reason {
@@ -114,6 +117,32 @@ pub(super) fn denies(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> Stri
         return String::new();
     }
     words::denies(findings)
+}
+
+/// The commands by which owners approve what is held although it could be applied.
+pub(super) fn commands(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> String {
+    let lines: Vec<String> = held
+        .iter()
+        .filter(|(_, why)| {
+            matches!(
+                why,
+                Held::Unreviewed | Held::OtherDigest { .. } | Held::NoConsent { .. }
+            )
+        })
+        .filter_map(|(name, _)| Some((name, plan.pipelines.get(*name)?)))
+        .take(COMMANDS)
+        .map(|(name, pipeline)| {
+            let command = format!("/apply {}", pipeline.digest);
+            format!("{}:\n\n{}", code(name.as_str()), fenced("", &command))
+        })
+        .collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    details(
+        "Approve it as it is now, by a comment of an owner",
+        &lines.join("\n\n"),
+    )
 }
 
 /// The pull request's number as code: as a reference it would leave a trace over there.

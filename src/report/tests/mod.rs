@@ -279,6 +279,17 @@ fn what_is_held_names_who_is_missing() {
     | `stock` | **held:** owners have not agreed | ask `@acme/stock` or `@carol` (owners of `acme-stock`) for an approving review on this pull request: it is taken up as soon as it is given |
 
     <details>
+    <summary>Approve it as it is now, by a comment of an owner</summary>
+
+    `stock`:
+
+    ```
+     /apply 0476a64b658a9b9d2177a390b77ee15db45e8864ec8b657112b1baaa6dd55abb
+    ```
+
+    </details>
+
+    <details>
     <summary>11 Steps</summary>
 
     |  | Step | Outcome |
@@ -379,6 +390,17 @@ fn another_digest_names_both_and_the_way_out() {
     | Pipeline | Outcome | Next step |
     |---|---|---|
     | `stock` | **held:** pull request `#12` showed the digest `0476a64b658a`, and now it is `071ecc0af87e`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+
+    <details>
+    <summary>Approve it as it is now, by a comment of an owner</summary>
+
+    `stock`:
+
+    ```
+     /apply 071ecc0af87edd6d95b0cb37361e2bedcefb00603cc28a0ecdc8e87e41e59d40
+    ```
+
+    </details>
 
     As of commit `cccccccc`.
     "##);

@@ -16,6 +16,8 @@ mod crashes;
 #[cfg(feature = "sandbox")]
 mod door;
 mod example;
+#[cfg(feature = "sandbox")]
+mod lanes;
 mod model;
 mod planning;
 mod properties;

@@ -1,0 +1,99 @@
+//! Lanes: what is newer goes first, and nobody waits for somebody else's remote.
+
+use jiff::Timestamp;
+use pipewright::clock::Clock;
+use pipewright::event::{Event, Lane};
+use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::stage::Stage;
+use pipewright::shell::worker::Stepped;
+
+use crate::common::{repository, tree_of};
+
+async fn stage() -> Stage {
+    let clock = Clock::stepped(Timestamp::UNIX_EPOCH);
+    let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
+    stage.github.add_user("stranger", Permission::Write);
+    stage.settle().await.unwrap();
+    stage
+}
+
+fn open(stage: &Stage) -> u64 {
+    let file = "bq_project_id: acme-billing\nbq_connection_id: billing-db\n\
+                bq_dataset_name: dataplatform_crm\nservice_name: crm\n\
+                db_catalog_name: billing\ndb_schema_name: crm\n";
+    let changes = [Change::write("pipelines/crm.yaml", file)];
+    stage
+        .github
+        .open_pull_request("stranger", "crm", "CRM", &changes)
+        .unwrap()
+}
+
+fn said(stage: &Stage, number: u64) -> usize {
+    let head = stage.github.pull_request(number).unwrap().head_sha;
+    stage.github.comments(number).len() + stage.github.check_runs(&head).len()
+}
+
+/// Whenever the bot asks Google something, `event` arrives, up to `times`.
+fn interrupt(stage: &Stage, event: Event, mut times: usize) {
+    let queue = stage.worker.queue.clone();
+    stage.google.wire().fail_with(move |_, _| {
+        if times > 0 {
+            times -= 1;
+            queue.add(&event);
+        }
+        None
+    });
+}
+
+#[tokio::test]
+async fn a_push_during_a_run_gives_it_up_before_anything_is_said() {
+    let mut stage = stage().await;
+    let number = open(&stage);
+    stage.deliver().await.unwrap();
+    interrupt(&stage, Event::PullRequestChanged { number }, 1);
+    let stepped = stage.worker.step().await;
+    assert!(matches!(stepped, Stepped::Ran(Some(Lane::PullRequest(_)))));
+    assert_eq!(said(&stage, number), 0, "a newer run waits");
+    stage.settle().await.unwrap();
+    assert_eq!(said(&stage, number), 2, "one comment, one check");
+}
+
+#[tokio::test]
+async fn an_endless_burst_does_not_starve_its_own_lane() {
+    let mut stage = stage().await;
+    let number = open(&stage);
+    stage.deliver().await.unwrap();
+    interrupt(&stage, Event::PullRequestChanged { number }, usize::MAX);
+    let mut runs = 0;
+    while said(&stage, number) < 2 {
+        stage.worker.step().await;
+        runs += 1;
+        assert!(runs < 10, "nothing is ever said");
+    }
+    assert_eq!(runs, 4, "three are given up, the fourth is not");
+}
+
+#[tokio::test]
+async fn a_push_during_an_apply_is_planned_before_anything_is_written() {
+    let mut stage = stage().await;
+    let number = open(&stage);
+    stage.settle().await.unwrap();
+    let approved = ReviewState::Approved;
+    stage
+        .github
+        .review(number, "lead-of-billing", approved)
+        .unwrap();
+    stage.settle().await.unwrap();
+    let before = stage.kubernetes.wire().writes();
+    stage.github.merge(number, "stranger").unwrap();
+    stage.deliver().await.unwrap();
+    let commit = "a".repeat(40).parse().unwrap();
+    interrupt(&stage, Event::DefaultBranchPushed { commit }, 1);
+    while !matches!(
+        stage.worker.step().await,
+        Stepped::Ran(Some(Lane::Default)) | Stepped::Idle
+    ) {}
+    assert_eq!(stage.kubernetes.wire().writes(), before);
+    stage.settle().await.unwrap();
+    assert!(stage.kubernetes.wire().writes() > before);
+}

@@ -28,41 +28,55 @@ pub const REPORT_PARAMETER: &str = "report";
 /// Everything else is tried again, -1 of an evicted pod included.
 const PERMANENT_EXIT_CODE: i32 = 2;
 
-pub(super) fn objects(
-    bound: &Bound,
-    identity: &Identity,
-    defaults: &Defaults,
-    house: &House,
-) -> BTreeMap<ObjectKey, Object> {
+/// One schedule of a pipeline: what its CronWorkflow is called, and what it copies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cron {
+    pub name: String,
+    pub schedule: Schedule,
+    /// No table is in two of them.
+    pub tables: TableSelection,
+}
+
+/// The schedules of a pipeline, the main one first.
+pub fn crons(bound: &Bound) -> Vec<Cron> {
     let further: BTreeSet<PgName> = bound
         .schedules()
         .into_iter()
         .filter_map(|(_, tables)| tables)
         .flatten()
         .collect();
+    let name = &bound.pipeline.name;
     bound
         .schedules()
         .into_iter()
-        .map(|(schedule, tables)| {
-            let (name, tables) = match tables {
-                None => (
-                    bound.pipeline.name.to_string(),
-                    without(&bound.pipeline.tables, &further),
-                ),
-                Some(tables) => (
-                    format!(
-                        "{}-{}",
-                        bound.pipeline.name,
-                        short_hash(schedule.as_str(), 8)
-                    ),
-                    TableSelection::Only(tables),
-                ),
-            };
-            let manifest =
-                cron_workflow(&name, &schedule, &tables, bound, identity, defaults, house);
+        .map(|(schedule, tables)| match tables {
+            None => Cron {
+                name: name.to_string(),
+                schedule,
+                tables: without(&bound.pipeline.tables, &further),
+            },
+            Some(tables) => Cron {
+                name: format!("{name}-{}", short_hash(schedule.as_str(), 8)),
+                schedule,
+                tables: TableSelection::Only(tables),
+            },
+        })
+        .collect()
+}
+
+pub(super) fn objects(
+    bound: &Bound,
+    identity: &Identity,
+    defaults: &Defaults,
+    house: &House,
+) -> BTreeMap<ObjectKey, Object> {
+    crons(bound)
+        .into_iter()
+        .map(|cron| {
+            let manifest = cron_workflow(&cron, bound, identity, defaults, house);
             let key = ObjectKey::Kubernetes {
                 kind: Kind::CronWorkflow,
-                name,
+                name: cron.name,
             };
             (key, Object::Kubernetes(manifest))
         })
@@ -80,9 +94,11 @@ fn without(tables: &TableSelection, further: &BTreeSet<PgName>) -> TableSelectio
 }
 
 fn cron_workflow(
-    name: &str,
-    schedule: &Schedule,
-    tables: &TableSelection,
+    Cron {
+        name,
+        schedule,
+        tables,
+    }: &Cron,
     bound: &Bound,
     identity: &Identity,
     defaults: &Defaults,

@@ -1,7 +1,10 @@
 //! The stage: the real bot, connected to simulated systems, on a real bare repository.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
 use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
@@ -153,7 +156,7 @@ impl Stage {
     pub async fn settle(&mut self) -> anyhow::Result<()> {
         for _ in 0..MAX_STEPS {
             let delivered = self.deliver().await?;
-            match self.worker.step().await {
+            match self.step().await {
                 Stepped::Ran(_) => {}
                 Stepped::Failed(_, error) => return Err(error),
                 Stepped::Idle if delivered == 0 => return Ok(()),
@@ -161,6 +164,24 @@ impl Stage {
             }
         }
         anyhow::bail!("the bot did not come to rest within {MAX_STEPS} steps")
+    }
+
+    /// Lets the bot take one step. Time stands still, unless the step itself waits for it:
+    /// then it is at once as late as that.
+    pub async fn step(&self) -> Stepped {
+        let clock = &self.worker.clock;
+        let mut step = pin!(self.worker.step());
+        poll_fn(|context| {
+            let polled = step.as_mut().poll(context);
+            if polled.is_pending()
+                && let Some(due) = clock.next_wake()
+                && let Ok(wait) = Duration::try_from(due.duration_since(clock.now()))
+            {
+                clock.advance(wait);
+            }
+            polled
+        })
+        .await
     }
 
     /// Delivers what is queued, and says how much it was.

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::edges::cluster::Deleted;
+use crate::clock::Clock;
+use crate::edges::cluster::{ClusterError, Deleted};
 use crate::edges::google::{AccessEntry, DatasetRole, GoogleError, Grantee, NewDataset};
 use crate::name::PipelineName;
 use crate::object::{Member, Resource, Role};
 use crate::plan::approve::ApprovedPlan;
 use crate::plan::outcome::{Outcome, Outcomes};
-use crate::plan::steps::Write;
+use crate::plan::steps::{Step, Write};
+use crate::retry::Backoff;
 
 use super::Edges;
 use super::google::{Target, borrowed, entries, pairs, target};
@@ -20,14 +22,14 @@ use super::google::{Target, borrowed, entries, pairs, target};
 const MADE_BY: &str = "Made by Pipewright";
 
 /// Carries out every Step.
-pub async fn apply(edges: &Edges, approved: &ApprovedPlan) -> Outcomes {
+pub async fn apply(edges: &Edges, approved: &ApprovedPlan, clock: &Clock) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut stopped: BTreeSet<PipelineName> = BTreeSet::new();
     for step in approved.steps() {
         let outcome = if step.pipelines.iter().all(|name| stopped.contains(name)) {
             Outcome::NotAttempted
         } else {
-            match write(edges, &step.write).await {
+            match write_again(edges, step, clock).await {
                 Ok(outcome) => outcome,
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "a step failed");
@@ -52,14 +54,41 @@ pub async fn close(
     edges: &Edges,
     approved: &ApprovedPlan,
     outcomes: &Outcomes,
+    clock: &Clock,
 ) -> anyhow::Result<()> {
     let unfinished = outcomes.unfinished();
     for step in approved.closing() {
         if step.pipelines.iter().all(|name| !unfinished.contains(name)) {
-            write(edges, &step.write).await?;
+            write_again(edges, step, clock).await?;
         }
     }
     Ok(())
+}
+
+/// Writes; what fails for a reason that passes is tried again, a few times and not at once.
+async fn write_again(edges: &Edges, step: &Step, clock: &Clock) -> anyhow::Result<Outcome> {
+    let backoff = Backoff::new(format!("{:?}", step.pipelines));
+    let mut attempt = 1;
+    loop {
+        match (write(edges, &step.write).await, backoff.delay(attempt)) {
+            (Err(error), Some(delay)) if passes(&error) => {
+                tracing::info!(
+                    error = format!("{error:#}"),
+                    ?delay,
+                    "a step is tried again"
+                );
+                clock.sleep(delay).await;
+                attempt += 1;
+            }
+            (written, _) => return written,
+        }
+    }
+}
+
+fn passes(error: &anyhow::Error) -> bool {
+    let cluster = error.downcast_ref().is_some_and(ClusterError::is_transient);
+    let google = error.downcast_ref().is_some_and(GoogleError::is_transient);
+    cluster || google
 }
 
 async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {

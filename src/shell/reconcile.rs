@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::clock::Clock;
 use crate::edges::git::SnapshotRead;
 use crate::event::{Lane, PullNumber};
 use crate::name::{CommitSha, PipelineName};
@@ -54,6 +55,7 @@ pub async fn reconcile(
     edges: &Edges,
     house: &House,
     run: &Run,
+    clock: &Clock,
     superseded: &(dyn Fn() -> bool + Sync),
 ) -> anyhow::Result<Passage> {
     let snapshot = match edges.git.snapshot(&run.revisions).await? {
@@ -70,7 +72,7 @@ pub async fn reconcile(
     let approved = approve(&plan, &mandate); // pure; the only maker of an ApprovedPlan
     let outcomes = match &approved {
         Ok(_) if superseded() => return Ok(Passage::Superseded),
-        Ok(approved) => apply(edges, approved).await, // the only place that writes to a plane
+        Ok(approved) => apply(edges, approved, clock).await, // the only place that writes to a plane
         Err(_) => Outcomes::default(),
     };
     Ok(Passage::Planned(Box::new(Planned {

@@ -200,7 +200,7 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
         };
-        let passage = reconcile(&self.edges, &self.house, &run, &|| false).await?;
+        let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         if self.is_superseded(&run.lane, waiting) {
             self.give_up(&run.lane, waiting);
             return Ok(());
@@ -231,7 +231,7 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
         };
-        let passage = reconcile(&self.edges, &self.house, &run, &|| false).await?;
+        let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         post::check(&self.edges.forge, head, &passage).await
     }
 
@@ -255,7 +255,7 @@ impl Worker {
             pulls: waiting.pulls.clone(),
         };
         let superseded = || self.is_superseded(&Lane::Default, waiting);
-        match reconcile(&self.edges, &self.house, &run, &superseded).await? {
+        match reconcile(&self.edges, &self.house, &run, &self.clock, &superseded).await? {
             Passage::Conflict { .. } => Ok(()),
             Passage::Superseded => {
                 self.give_up(&Lane::Default, waiting);
@@ -264,7 +264,7 @@ impl Worker {
             Passage::Planned(planned) => {
                 post::applied(&self.edges.forge, &commit, &planned).await?;
                 if let Ok(approved) = &planned.approved {
-                    close(&self.edges, approved, &planned.outcomes).await?;
+                    close(&self.edges, approved, &planned.outcomes, &self.clock).await?;
                 }
                 let unfinished = planned.outcomes.unfinished();
                 anyhow::ensure!(

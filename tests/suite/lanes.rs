@@ -1,9 +1,11 @@
 //! Lanes: what is newer goes first, and nobody waits for somebody else's remote.
 
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use pipewright::clock::Clock;
 use pipewright::event::{Event, Lane};
 use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::server::Fault;
 use pipewright::sandbox::stage::Stage;
 use pipewright::shell::worker::Stepped;
 
@@ -51,7 +53,7 @@ async fn a_push_during_a_run_gives_it_up_before_anything_is_said() {
     let number = open(&stage);
     stage.deliver().await.unwrap();
     interrupt(&stage, Event::PullRequestChanged { number }, 1);
-    let stepped = stage.worker.step().await;
+    let stepped = stage.step().await;
     assert!(matches!(stepped, Stepped::Ran(Some(Lane::PullRequest(_)))));
     assert_eq!(said(&stage, number), 0, "a newer run waits");
     stage.settle().await.unwrap();
@@ -66,7 +68,7 @@ async fn an_endless_burst_does_not_starve_its_own_lane() {
     interrupt(&stage, Event::PullRequestChanged { number }, usize::MAX);
     let mut runs = 0;
     while said(&stage, number) < 2 {
-        stage.worker.step().await;
+        stage.step().await;
         runs += 1;
         assert!(runs < 10, "nothing is ever said");
     }
@@ -90,10 +92,40 @@ async fn a_push_during_an_apply_is_planned_before_anything_is_written() {
     let commit = "a".repeat(40).parse().unwrap();
     interrupt(&stage, Event::DefaultBranchPushed { commit }, 1);
     while !matches!(
-        stage.worker.step().await,
+        stage.step().await,
         Stepped::Ran(Some(Lane::Default)) | Stepped::Idle
     ) {}
     assert_eq!(stage.kubernetes.wire().writes(), before);
     stage.settle().await.unwrap();
     assert!(stage.kubernetes.wire().writes() > before);
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_costs_a_moment_and_is_not_mentioned() {
+    let mut stage = stage().await;
+    let number = open(&stage);
+    let approved = ReviewState::Approved;
+    stage.settle().await.unwrap();
+    stage
+        .github
+        .review(number, "lead-of-billing", approved)
+        .unwrap();
+    stage.github.merge(number, "stranger").unwrap();
+    for wire in [stage.google.wire(), stage.kubernetes.wire()] {
+        let mut writes = 0;
+        wire.fail_with(move |method, uri| {
+            if *method == Method::GET || uri.path().contains(":getIamPolicy") {
+                return None;
+            }
+            writes += 1;
+            let fault = Fault::LoseAnswer(StatusCode::SERVICE_UNAVAILABLE, "try again".into());
+            (writes % 2 == 1).then_some(fault)
+        });
+    }
+    let before = stage.worker.clock.now();
+    stage.settle().await.unwrap();
+    let waited = stage.worker.clock.now().duration_since(before).as_secs();
+    assert!(waited > 3, "waited {waited} s");
+    let comment = stage.github.comments(number).pop().unwrap();
+    assert!(comment.body.contains("**applied**"), "{}", comment.body);
 }

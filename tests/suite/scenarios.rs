@@ -359,7 +359,7 @@ async fn a_refused_grant_takes_along_only_what_needs_it_and_is_made_up_for() {
 
     stage.google.wire().heal();
     assert!(
-        matches!(stage.worker.step().await, Stepped::Idle),
+        matches!(stage.step().await, Stepped::Idle),
         "it waits before it tries again"
     );
     stage

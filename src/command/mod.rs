@@ -3,11 +3,21 @@
 //! A comment is data until `authorize` made an authorized command of one of its lines;
 //! nothing else has an effect. Who may is decided from the base branch only.
 
+mod nearest;
+mod paragraphs;
+mod parse;
+#[cfg(test)]
+pub(crate) mod testing;
+mod verb;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use parse::{CommandLine, MOST, Misread, parse};
+pub use verb::Verb;
 
 use crate::event::PullNumber;
 use crate::name::{Digest, PgName, PipelineName};

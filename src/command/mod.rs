@@ -3,6 +3,7 @@
 //! A comment is data until `authorize` made an authorized command of one of its lines;
 //! nothing else has an effect. Who may is decided from the base branch only.
 
+pub mod codeowners;
 mod nearest;
 mod paragraphs;
 mod parse;
@@ -16,6 +17,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use codeowners::CodeOwners;
 pub use parse::{CommandLine, MOST, Misread, parse};
 pub use verb::Verb;
 

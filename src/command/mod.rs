@@ -3,6 +3,8 @@
 //! A comment is data until `authorize` made an authorized command of one of its lines;
 //! nothing else has an effect. Who may is decided from the base branch only.
 
+mod authorize;
+mod base;
 pub mod codeowners;
 mod nearest;
 mod paragraphs;
@@ -17,6 +19,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use authorize::{
+    AuthorizedCommand, Circumstances, Denied, Missing, PullState, Refused, Target, asked_owners,
+    authorize,
+};
+pub use base::{Base, OwnedBy};
 pub use codeowners::CodeOwners;
 pub use parse::{CommandLine, MOST, Misread, parse};
 pub use verb::Verb;

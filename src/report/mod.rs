@@ -14,6 +14,7 @@ mod diff;
 mod facts;
 mod held;
 mod markdown;
+mod refused;
 mod review;
 mod steps;
 #[cfg(test)]
@@ -24,4 +25,5 @@ mod words;
 
 pub use applied::{Applied, applied_comment};
 pub use check::{Check, Conclusion, Note, check_summary};
+pub use refused::{help_reply, misread_reply, refused_reply};
 pub use review::{Review, conflict_comment, nothing_comment, review_comment};

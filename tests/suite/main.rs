@@ -19,6 +19,7 @@ mod example;
 mod model;
 mod planning;
 mod properties;
+mod rights;
 #[cfg(feature = "sandbox")]
 mod scenarios;
 #[cfg(feature = "sandbox")]

@@ -20,7 +20,8 @@ pub enum Entry {
     Submodule,
 }
 
-/// The files under `pipelines/` and `policies/` at one revision (or in one working folder).
+/// The files under `pipelines/` and `policies/` at one revision (or in one working folder),
+/// and CODEOWNERS in each of its places: it says who may command, and never changes a plan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     pub entries: BTreeMap<RepoPath, Entry>,

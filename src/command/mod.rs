@@ -3,11 +3,30 @@
 //! A comment is data until `authorize` made an authorized command of one of its lines;
 //! nothing else has an effect. Who may is decided from the base branch only.
 
+mod authorize;
+mod base;
+pub mod codeowners;
+mod nearest;
+mod paragraphs;
+mod parse;
+#[cfg(test)]
+pub(crate) mod testing;
+mod verb;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use authorize::{
+    AuthorizedCommand, Circumstances, Denied, Missing, PullState, Refused, Target, asked_owners,
+    authorize,
+};
+pub use base::{Base, OwnedBy};
+pub use codeowners::CodeOwners;
+pub use parse::{CommandLine, MOST, Misread, parse};
+pub use verb::Verb;
 
 use crate::event::PullNumber;
 use crate::name::{Digest, PgName, PipelineName};

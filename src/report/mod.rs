@@ -7,6 +7,7 @@
 
 mod access;
 mod applied;
+mod asked;
 mod budget;
 mod changes;
 mod check;
@@ -14,7 +15,10 @@ mod diff;
 mod facts;
 mod held;
 mod markdown;
+mod refused;
 mod review;
+mod runs;
+mod status;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -23,5 +27,9 @@ mod tests;
 mod words;
 
 pub use applied::{Applied, applied_comment};
+pub use asked::{Asked, apply_reply};
 pub use check::{Check, Conclusion, Note, check_summary};
+pub use refused::{help_reply, misread_reply, refused_reply};
 pub use review::{Review, conflict_comment, nothing_comment, review_comment};
+pub use runs::{Phase, Run, rerun_reply};
+pub use status::{Status, status_reply};

@@ -21,6 +21,7 @@ mod lanes;
 mod model;
 mod planning;
 mod properties;
+mod rights;
 #[cfg(feature = "sandbox")]
 mod scenarios;
 #[cfg(feature = "sandbox")]

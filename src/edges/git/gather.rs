@@ -1,5 +1,5 @@
-//! What is read of a repository, wherever it is read from: which folders, how much, and
-//! under which names.
+//! What is read of a repository, wherever it is read from: which folders and files, how
+//! much, and under which names.
 //!
 //! Whoever may open a pull request decides what is in it, so everything has a limit: the
 //! same small blob can stand in a tree a million times.
@@ -7,9 +7,10 @@
 use std::fmt::Write;
 
 use super::error::GitError;
+use crate::command::codeowners;
 use crate::snapshot::{Entry, RepoPath, Tree};
 
-/// The only folders that are read.
+/// The only folders that are read. Beside them, only CODEOWNERS.
 pub(super) const FOLDERS: [&str; 2] = ["pipelines", "policies"];
 
 /// Files over this many bytes are not read.
@@ -66,6 +67,12 @@ impl Gatherer {
             });
         }
         Ok(true)
+    }
+
+    /// Whether a CODEOWNERS of this size is to be read. It has GitHub's own limit and takes
+    /// nobody's room: there are three at most, and none of them may hold up a plan.
+    pub(super) fn room_for_code_owners(size: u64) -> bool {
+        size < codeowners::LIMIT as u64
     }
 
     /// `false` if something stands at this path already.

@@ -9,11 +9,12 @@ use git2::{ErrorCode, Repository};
 use super::error::GitError;
 use super::gather::{FILE_LIMIT, FOLDERS, Gatherer};
 use super::{SnapshotRead, commit_sha, merge, transport};
+use crate::command::codeowners::PLACES;
 use crate::name::CommitSha;
 use crate::snapshot::{Entry, Snapshot, Tree};
 
-/// Reads the files under `pipelines/` and `policies/` of the folder `root` as they lie
-/// there, committed or not. Symlinks are not followed. What Git does not keep either
+/// Reads the files under `pipelines/` and `policies/` of the folder `root`, and CODEOWNERS,
+/// as they lie there, committed or not. Symlinks are not followed. What Git does not keep either
 /// (sockets, devices) is passed over.
 ///
 /// # Errors
@@ -28,6 +29,9 @@ pub fn working_folder(root: &Path) -> Result<Tree, GitError> {
     let mut gatherer = Gatherer::default();
     for folder in FOLDERS {
         gather(&mut gatherer, &root.join(folder), folder)?;
+    }
+    for place in PLACES {
+        code_owners(&mut gatherer, &root.join(place), place)?;
     }
     Ok(gatherer.into_tree())
 }
@@ -90,6 +94,35 @@ fn gather(gatherer: &mut Gatherer, place: &Path, folder: &'static str) -> Result
         // The names in a folder differ, so nothing can stand there already.
         let _ = gatherer.add(path, entry);
     }
+    Ok(())
+}
+
+/// Reads the CODEOWNERS at `place`, if it is a file there.
+fn code_owners(gatherer: &mut Gatherer, place: &Path, path: &str) -> Result<(), GitError> {
+    let failed = |source| GitError::Folder {
+        path: place.to_owned(),
+        attempt: "reading it",
+        source,
+    };
+    let is_folder = |folder: &Path| fs::symlink_metadata(folder).is_ok_and(|it| it.is_dir());
+    if path.contains('/') && !place.parent().is_some_and(is_folder) {
+        return Ok(());
+    }
+    let metadata = match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(failed)?,
+    };
+    let entry = if metadata.is_symlink() {
+        Entry::Symlink
+    } else if !metadata.is_file() {
+        return Ok(());
+    } else if Gatherer::room_for_code_owners(metadata.len()) {
+        Entry::File(fs::read(place).map_err(failed)?)
+    } else {
+        Entry::TooLarge(metadata.len())
+    };
+    // No other file has this path.
+    let _ = gatherer.add(path.to_owned(), entry);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! What people read, as they read it.
 
+mod replies;
 mod whole;
 
 use super::testing::*;

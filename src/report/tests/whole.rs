@@ -14,7 +14,7 @@ use crate::plan::{Action, Change, Plan};
 
 /// Panics unless the text is Markdown that fits, whose fences, sections and tables are whole
 /// and which has no HTML, link or mention outside of code.
-fn assert_whole(text: &str) {
+pub(super) fn assert_whole(text: &str) {
     assert!(text.len() <= 65_536 - 50, "{} bytes", text.len());
     let (mut depth, mut fence, mut columns) = (0, None::<usize>, 0);
     for line in text.lines() {
@@ -83,7 +83,7 @@ fn outside_code(line: &str) -> String {
 }
 
 /// Texts that want out of where they are put.
-fn hostile() -> impl Strategy<Value = String> {
+pub(super) fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         6 => prop::sample::select(vec![
             "`",
@@ -128,7 +128,7 @@ fn hostile() -> impl Strategy<Value = String> {
 }
 
 /// Puts the text wherever a plan holds one.
-fn poison(plan: &mut Plan, text: &str) {
+pub(super) fn poison(plan: &mut Plan, text: &str) {
     let name = plan.pipelines.keys().next().unwrap().clone();
     for finding in [
         Finding::deny(rule::POLICY, text, None, text).about(&name),
@@ -227,7 +227,7 @@ fn whole_markdown_is_told_from_broken() {
     }
 }
 
-fn many(count: usize) -> Plan {
+pub(super) fn many(count: usize) -> Plan {
     let files: Vec<(String, String)> = (0..count)
         .map(|n| (format!("p{n:04}"), file("stock", &format!("d{n}"), "")))
         .collect();

@@ -273,6 +273,49 @@ async fn what_is_no_file_is_named_and_not_read() {
     );
 }
 
+#[tokio::test]
+async fn code_owners_are_read_where_github_looks() {
+    let world = World::new();
+    let big = "x".repeat(FILE_LIMIT as usize + 1);
+    let files = [
+        (".github/CODEOWNERS", FILE, big.as_str()),
+        (".github/other", FILE, "no"),
+        ("CODEOWNERS", LINK, "elsewhere"),
+        ("CODEOWNERS.md", FILE, "no"),
+        ("docs/CODEOWNERS/x", FILE, "a folder is no file"),
+        ("src/CODEOWNERS", FILE, "no"),
+    ];
+    let commit = world.commit_tree(MAIN, &[], tree(&world.remote, &files));
+    world.fetch(&[MAIN]).await.unwrap();
+    let read = world.read(&commit).await.unwrap();
+    assert_eq!(
+        shown(&read),
+        [
+            (".github/CODEOWNERS", big.as_str()),
+            ("CODEOWNERS", "symlink")
+        ]
+    );
+
+    let huge = "x".repeat(crate::command::codeowners::LIMIT);
+    let files = [
+        (".github", LINK, "docs"),
+        ("docs/CODEOWNERS", FILE, huge.as_str()),
+    ];
+    let commit = world.commit_tree(MAIN, &[], tree(&world.remote, &files));
+    world.fetch(&[MAIN]).await.unwrap();
+    let read = world.read(&commit).await.unwrap();
+    assert_eq!(shown(&read), [("docs/CODEOWNERS", "too large")]);
+
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in [("docs/CODEOWNERS", "* @a"), ("CODEOWNERS/x", "no")] {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let read = working_folder(folder.path()).unwrap();
+    assert_eq!(shown(&read), [("docs/CODEOWNERS", "* @a")]);
+}
+
 /// Writes a tree that no Git client would, entry by entry.
 fn raw_tree(repository: &Repository, entries: &[(&str, &[u8], Oid)]) -> Oid {
     let mut bytes = Vec::new();

@@ -1,0 +1,63 @@
+//! The answer to `/apply <digest>`.
+
+use std::collections::BTreeSet;
+
+use crate::event::PullNumber;
+use crate::name::{CommitSha, Digest, PipelineName};
+use crate::plan::Plan;
+use crate::plan::approve::{ApprovedPlan, Refusal};
+use crate::plan::outcome::Outcomes;
+
+use super::applied::{Applied, applied_comment};
+use super::markdown::code;
+
+/// What an apply has to tell those who named a digest.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub pull: PullNumber,
+    pub digest: &'a Digest,
+    /// The default branch's commit that was applied.
+    pub commit: &'a CommitSha,
+    /// The plan of the whole default branch.
+    pub plan: &'a Plan,
+    pub approved: Result<&'a ApprovedPlan, &'a Refusal>,
+    pub outcomes: &'a Outcomes,
+}
+
+/// What became of the pipelines at this digest.
+pub fn apply_reply(asked: &Asked<'_>) -> String {
+    // Told from the digest, not from the line, which may be longer than a comment.
+    let line = code(&format!("/apply {}", asked.digest));
+    let pipelines = at_digest(asked.plan, asked.digest);
+    if pipelines.is_empty() {
+        return format!(
+            "{line}: not done: no pipeline on the default branch has this digest now; {} shows \
+             what each has.\n\nAs of commit {}.",
+            code("/status"),
+            code(asked.commit.short())
+        );
+    }
+    let applied = applied_comment(&Applied {
+        pull: asked.pull,
+        commit: asked.commit,
+        plan: asked.plan,
+        approved: asked.approved,
+        outcomes: asked.outcomes,
+        pipelines: &pipelines,
+    });
+    format!("{line}\n\n{applied}")
+}
+
+/// Those that would become what the digest says, and those that became it: once something
+/// was pruned or adopted the digest is another one.
+fn at_digest(plan: &Plan, digest: &Digest) -> BTreeSet<PipelineName> {
+    let became = |name: &PipelineName| {
+        let record = plan.records.get(name);
+        record.is_some_and(|record| record.approved.digest == *digest) && !plan.is_pending(name)
+    };
+    plan.pipelines
+        .iter()
+        .filter(|(name, pipeline)| pipeline.digest == *digest || became(name))
+        .map(|(name, _)| name.clone())
+        .collect()
+}

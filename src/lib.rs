@@ -12,6 +12,7 @@
 pub mod name;
 pub mod snapshot;
 pub mod event;
+pub mod retry;
 pub mod command;
 pub mod finding;
 pub mod yaml;

@@ -14,12 +14,15 @@ use crate::pipeline::{Bound, Schedule, TableSelection};
 use crate::policy::Defaults;
 
 use super::labels::{PIPELINE_LABEL, manifest};
+use super::rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER};
 use super::{House, Identity, short_hash};
 
 /// The variable that carries a run's spec to `pipewright sync`.
 pub const ENVIRONMENT: &str = "PIPEWRIGHT_RUN_SPEC";
 /// Version of that spec's format.
 pub const RUN_SPEC_VERSION: u32 = 1;
+/// The output parameter that a run leaves its report in.
+pub const REPORT_PARAMETER: &str = "report";
 
 /// The runner's own exit code for a failure that another attempt would only repeat.
 /// Everything else is tried again, -1 of an evicted pod included.
@@ -107,6 +110,8 @@ fn cron_workflow(
         "workflowMetadata": { "labels": labels },
         "workflowSpec": {
             "entrypoint": "sync",
+            // A tick is about all tables; a rerun says which.
+            "arguments": { "parameters": [{ "name": TABLES_PARAMETER, "value": "" }] },
             "serviceAccountName": identity.kubernetes,
             "activeDeadlineSeconds": i64::from(defaults.run_hours) * 3600,
             "podMetadata": { "labels": labels },
@@ -145,7 +150,13 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
             "image": house.runner_image,
             "command": ["pipewright"],
             "args": ["sync"],
-            "env": [{ "name": ENVIRONMENT, "value": run_spec(tables, bound) }],
+            "env": [
+                { "name": ENVIRONMENT, "value": run_spec(tables, bound) },
+                {
+                    "name": TABLES_ENVIRONMENT,
+                    "value": format!("{{{{workflow.parameters.{TABLES_PARAMETER}}}}}"),
+                },
+            ],
             // The only place the runner writes to; the rest of the file system is read-only.
             "volumeMounts": [{ "name": "run", "mountPath": "/run/pipewright" }],
             "resources": {
@@ -161,9 +172,10 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
             },
         },
         // Without a default, a pod that died before it wrote the file would end the run as
-        // Error, and hide why.
+        // Error, and hide why. Only with a global name is it an output of the whole run.
         "outputs": { "parameters": [{
-            "name": "report",
+            "name": REPORT_PARAMETER,
+            "globalName": REPORT_PARAMETER,
             "valueFrom": { "path": "/run/pipewright/report.json", "default": "" },
         }] },
         "volumes": [{ "name": "run", "emptyDir": {} }],

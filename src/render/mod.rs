@@ -8,6 +8,7 @@ mod cron_workflow;
 mod google;
 mod identity;
 mod labels;
+mod rerun;
 
 use std::collections::BTreeMap;
 
@@ -17,9 +18,10 @@ use crate::pipeline::Bound;
 use crate::policy::Defaults;
 use crate::snapshot::RepoPath;
 
-pub use cron_workflow::{ENVIRONMENT, RUN_SPEC_VERSION};
+pub use cron_workflow::{ENVIRONMENT, REPORT_PARAMETER, RUN_SPEC_VERSION};
 pub use identity::Identity;
 pub use labels::{APPLY_SET_LABEL, MANAGER, PIPELINE_LABEL, apply_set};
+pub use rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER, rerun_name, tables_value};
 
 /// Settings of the installation that shape objects.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 mod error;
 mod observe;
 mod record;
+mod run;
 mod write;
 
 #[cfg(feature = "sandbox")]
@@ -24,6 +25,7 @@ use kube::{Client, Config};
 use crate::object::Kind;
 
 pub use self::error::ClusterError;
+pub use self::run::{Phase, Run, Submitted};
 pub use self::write::Deleted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

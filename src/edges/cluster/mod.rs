@@ -3,6 +3,7 @@
 //! Kinds are known beforehand, so nothing is ever discovered. The client's own retries are
 //! off: whoever calls knows which attempt is worth another, and when.
 
+mod claim;
 mod error;
 mod observe;
 mod record;

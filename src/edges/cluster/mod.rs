@@ -5,6 +5,7 @@
 
 mod claim;
 mod error;
+mod lease;
 mod observe;
 mod record;
 mod run;
@@ -26,6 +27,7 @@ use kube::{Client, Config};
 use crate::object::Kind;
 
 pub use self::error::ClusterError;
+pub use self::lease::{Hold, Keeper};
 pub use self::run::{Phase, Run, Submitted};
 pub use self::write::Deleted;
 

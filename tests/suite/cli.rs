@@ -467,7 +467,7 @@ orders: changed (pipelines/orders/orders.yaml), digest DIGEST
       +               except:
       +               - carts
                     version: 1
-                image: pipewright:dev
+                - name: PIPEWRIGHT_TABLES
 
 returns: removed (pipelines/orders/returns.yaml), digest DIGEST
   = dataset acme-orders.dataplatform_orders_returns stays: data is never deleted

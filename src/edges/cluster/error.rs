@@ -56,6 +56,9 @@ pub enum ClusterError {
         label: &'static str,
         found: Option<String>,
     },
+    /// Something that is not what was to be made has its name.
+    #[error("could not {attempt}: {name} is there already, and it is another's")]
+    Taken { attempt: String, name: String },
     /// No answer, too many requests, or a server's failure. A write may have happened all
     /// the same.
     #[error("could not {attempt}: {message}")]
@@ -184,6 +187,12 @@ impl ClusterError {
             code @ (408 | 410 | 429 | 500..) => Self::Transient {
                 attempt,
                 message: format!("the cluster answered {code} ({message})"),
+                source: None,
+            },
+            // No Status of an API server's: something on the way answered in its place.
+            0 => Self::Transient {
+                attempt,
+                message: "an answer came that is not the cluster's".to_owned(),
                 source: None,
             },
             code => Self::Unexpected {

@@ -3,9 +3,12 @@
 //! Kinds are known beforehand, so nothing is ever discovered. The client's own retries are
 //! off: whoever calls knows which attempt is worth another, and when.
 
+mod claim;
 mod error;
+mod lease;
 mod observe;
 mod record;
+mod run;
 mod write;
 
 #[cfg(feature = "sandbox")]
@@ -24,6 +27,8 @@ use kube::{Client, Config};
 use crate::object::Kind;
 
 pub use self::error::ClusterError;
+pub use self::lease::{Hold, Keeper};
+pub use self::run::{Phase, Run, Submitted};
 pub use self::write::Deleted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,6 +3,7 @@
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
+use super::claim::ROOM_BYTES;
 use super::error::shortened;
 use super::{Cluster, ClusterError, Deleted};
 use crate::name::PipelineName;
@@ -16,8 +17,9 @@ pub(super) const RECORD_LABEL: &str = "pipewright.dev/record";
 /// The key in the ConfigMap's data.
 const KEY: &str = "record";
 
-/// Kubernetes' limit for the keys and values of one ConfigMap together.
-const MOST_BYTES: usize = 1 << 20;
+/// Kubernetes' limit for the keys and values of one ConfigMap together, less the room for
+/// the claims beside the Record.
+const MOST_BYTES: usize = (1 << 20) - ROOM_BYTES;
 
 impl Cluster {
     /// Stores the Record, whatever was there: nobody else writes them.
@@ -36,7 +38,7 @@ impl Cluster {
             return Err(ClusterError::Invalid {
                 attempt,
                 message: format!(
-                    "it has {} keys and takes {bytes} bytes, and a ConfigMap holds {MOST_BYTES}",
+                    "it has {} keys and takes {bytes} bytes, and its ConfigMap has room for {MOST_BYTES}",
                     record.keys.len()
                 ),
             });

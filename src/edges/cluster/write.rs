@@ -1,5 +1,7 @@
 //! Writing: server-side apply, and deletion with care for what is running.
 
+use std::collections::BTreeSet;
+
 use kube::api::{
     Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
 };
@@ -82,7 +84,11 @@ impl Cluster {
                 };
                 live = suspended;
             }
-            if let Some(runs) = active(&live) {
+            // Both: the status lags behind a run made by hand, and a run need not have the
+            // label to be Argo's.
+            let mut runs = in_status(&live);
+            runs.extend(self.active(name).await?);
+            if let Some(runs) = named(&runs) {
                 return Ok(Deleted::Waiting(runs));
             }
         }
@@ -95,7 +101,11 @@ impl Cluster {
         })
     }
 
-    fn must_be_ours(&self, attempt: &str, live: &DynamicObject) -> Result<(), ClusterError> {
+    pub(super) fn must_be_ours(
+        &self,
+        attempt: &str,
+        live: &DynamicObject,
+    ) -> Result<(), ClusterError> {
         let labels = live.metadata.labels.as_ref();
         let found = labels.and_then(|labels| labels.get(APPLY_SET_LABEL));
         if found == Some(&apply_set(&self.namespace)) {
@@ -110,7 +120,10 @@ impl Cluster {
 }
 
 /// An object that is not there is an answer, too.
-fn found<T>(attempt: &str, answer: Result<T, kube::Error>) -> Result<Option<T>, ClusterError> {
+pub(super) fn found<T>(
+    attempt: &str,
+    answer: Result<T, kube::Error>,
+) -> Result<Option<T>, ClusterError> {
     match answer.map_err(|error| ClusterError::classify(attempt, error)) {
         Ok(found) => Ok(Some(found)),
         Err(ClusterError::NotFound { .. }) => Ok(None),
@@ -173,12 +186,20 @@ fn suspended_by_us(live: &DynamicObject) -> bool {
 }
 
 /// The runs that the CronWorkflow's status lists.
-fn active(live: &DynamicObject) -> Option<String> {
-    let runs = live.data.pointer("/status/active")?.as_array()?;
-    let names: Vec<&str> = runs
-        .iter()
+fn in_status(live: &DynamicObject) -> BTreeSet<String> {
+    let runs = live
+        .data
+        .pointer("/status/active")
+        .and_then(Value::as_array);
+    runs.into_iter()
+        .flatten()
         .map(|run| run.get("name").and_then(Value::as_str).unwrap_or("?"))
-        .collect();
+        .map(str::to_owned)
+        .collect()
+}
+
+fn named(runs: &BTreeSet<String>) -> Option<String> {
+    let names: Vec<&str> = runs.iter().map(String::as_str).collect();
     match names.as_slice() {
         [] => None,
         [name] => Some(format!("run {name} is active")),

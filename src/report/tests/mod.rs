@@ -118,9 +118,9 @@ fn a_change_and_a_new_pipeline() {
     An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
-    <summary><code>orders</code>: create, digest <code>6e2eb6b09660</code></summary>
+    <summary><code>orders</code>: create, digest <code>67fc8359efea</code></summary>
 
-    `pipelines/orders.yaml`, digest `6e2eb6b096609a9166ed2738fd5d94c32471de7fdc8a28d1b49cb1a9c7e7b498`
+    `pipelines/orders.yaml`, digest `67fc8359efea3e7b79a7650253583e07c36e8f3088f09a966fe84000586258fd`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -148,9 +148,9 @@ fn a_change_and_a_new_pipeline() {
     </details>
 
     <details>
-    <summary><code>stock</code>: change, digest <code>0476a64b658a</code></summary>
+    <summary><code>stock</code>: change, digest <code>78e311ab7d4a</code></summary>
 
-    `pipelines/stock.yaml`, digest `0476a64b658a9b9d2177a390b77ee15db45e8864ec8b657112b1baaa6dd55abb`
+    `pipelines/stock.yaml`, digest `78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -165,8 +165,8 @@ fn a_change_and_a_new_pipeline() {
                 - items
     +           - levels
               version: 1
-          image: >-
-            ghcr.io/acme/pipewright@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+          - name: PIPEWRIGHT_TABLES
+            value: "{{workflow.parameters.tables}}"
     ```
 
     JSON that stands in a string is shown opened up.
@@ -390,7 +390,7 @@ fn another_digest_names_both_and_the_way_out() {
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
-    | `stock` | **held:** pull request `#12` showed the digest `0476a64b658a`, and now it is `071ecc0af87e`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+    | `stock` | **held:** pull request `#12` showed the digest `78e311ab7d4a`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
     <summary>Approve it as it is now, by a comment of an owner</summary>

@@ -5,18 +5,22 @@
 //! delete, with owners of fields, owners of objects, finalizers and the server's own words of refusal.
 //! Time and versions come from one counter, so the same requests give the same objects.
 //!
+//! Argo's controller is there, too, and acts when it is told to.
+//!
 //! What it leaves out: authorization and admission, subresources, JSON patch, deletion of
-//! collections, protobuf and table output, defaulting, and everything a controller would do (but
-//! for the garbage collector, which acts at once). Namespaces come without their default service account.
+//! collections, protobuf and table output, defaulting, and everything other controllers would do
+//! (but for the garbage collector, which acts at once). Namespaces come without their default service account.
 //! Strategic merge patches are merged by RFC 7386. Nulls in an applied body are dropped. Warnings are not sent.
 //! The schema ends where this project's objects do; what lies below passes unread.
 
 mod admission;
 mod apply;
+mod argo;
 mod body;
 mod discovery;
 mod fields;
 mod kinds;
+mod locks;
 mod routes;
 mod schema;
 mod schema_argo;
@@ -37,6 +41,7 @@ use anyhow::{Context as _, anyhow};
 use axum::Router;
 use serde_json::{Value, json};
 
+pub use argo::{Ending, Tick};
 pub use status::refusal_body;
 
 use crate::sandbox::server::{Server, Wire};
@@ -193,7 +198,12 @@ impl Kubernetes {
     }
 }
 
-fn write(shared: &Shared, mut object: Value, manager: &str) -> anyhow::Result<()> {
+fn write(shared: &Shared, object: Value, manager: &str) -> anyhow::Result<()> {
+    write_to(&mut shared.lock(), object, manager)
+}
+
+/// Creates or replaces, whatever version there is.
+fn write_to(store: &mut Store, mut object: Value, manager: &str) -> anyhow::Result<()> {
     let text = |pointer: &str| {
         object
             .pointer(pointer)
@@ -211,16 +221,15 @@ fn write(shared: &Shared, mut object: Value, manager: &str) -> anyhow::Result<()
         effect: Effect::Persist,
         unknown: Unknown::Refuse,
     };
-    let mut store = shared.lock();
     let live = store.get(&Key::new(resource, &namespace, &name));
     let outcome = match live {
-        None => context.create(&mut store, object),
+        None => context.create(store, object),
         Some(live) => {
             let version = live.pointer("/metadata/resourceVersion").cloned();
             if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
                 metadata.insert("resourceVersion".to_owned(), version.unwrap_or_default());
             }
-            context.replace(&mut store, &name, object)
+            context.replace(store, &name, object)
         }
     };
     outcome

@@ -140,7 +140,7 @@ pub(super) fn commands(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> St
         return String::new();
     }
     details(
-        "Approve it as it is now, by a comment of an owner",
+        "Approve it as it is now, by an owner's comment on a merged pull request",
         &lines.join("\n\n"),
     )
 }

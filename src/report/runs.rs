@@ -33,6 +33,8 @@ pub enum Phase {
     Error,
     /// It was begun once, and is no longer there to tell.
     Gone,
+    /// The pipeline was never applied, so there is nothing to run.
+    NotApplied,
 }
 
 /// What became of a `/rerun`. `line` is its text.
@@ -46,6 +48,7 @@ pub fn rerun_reply(line: &str, runs: &[Run]) -> String {
         (number(&[Phase::Failed, Phase::Error]), "failed"),
         (number(&[Phase::Pending, Phase::Running]), "not ended"),
         (number(&[Phase::Gone]), "unknown"),
+        (number(&[Phase::NotApplied]), "not begun"),
     ]
     .into_iter()
     .filter(|(number, _)| *number > 0)
@@ -95,6 +98,7 @@ fn phase(phase: Phase) -> &'static str {
         Phase::Failed => "**Failed**",
         Phase::Error => "**Error**",
         Phase::Gone => "**unknown**, its run is gone",
+        Phase::NotApplied => "**not begun:** the pipeline is not applied yet",
     }
 }
 

@@ -8,7 +8,7 @@ use crate::plan::approve::{ApprovedPlan, Held, Refusal};
 use crate::plan::{Intent, Plan};
 
 use super::budget::{LIMIT, fit};
-use super::markdown::{code, count, details, html_code, prose, table};
+use super::markdown::{code, count, prose, table};
 use super::runs::{Run, rows};
 use super::{held, words};
 
@@ -71,7 +71,7 @@ pub fn status_reply(status: &Status<'_>) -> String {
             page.push(&held::refusal(status.plan, refusal));
         }
         page.push(&pipelines(status, &states));
-        page.push(&ways_out(status.plan, &held));
+        page.push(&held::commands(status.plan, &held));
         page.push(&held::denies(status.plan, &held));
         if !status.runs.is_empty() {
             page.push("**Last runs**");
@@ -165,38 +165,6 @@ fn row(status: &Status<'_>, name: &PipelineName, state: &State<'_>) -> [String; 
         ],
         State::NotThere => ["not on the default branch".to_owned(), String::new()],
     }
-}
-
-/// The command that approves each one as it is now, where that is what is missing.
-fn ways_out(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> String {
-    let mut out = String::new();
-    let mut left_out = 0;
-    for (name, why) in held {
-        let is_consent = matches!(
-            why,
-            Held::Unreviewed | Held::OtherDigest { .. } | Held::NoConsent { .. }
-        );
-        let Some(pipeline) = plan.pipelines.get(*name).filter(|_| is_consent) else {
-            continue;
-        };
-        // The line is a command for whoever copies it out of the block, and for nobody else.
-        let fold = details(
-            &format!("Approve {} as it is now", html_code(name.as_str())),
-            &format!(
-                "For its owners, in a new comment on a merged pull request:\n\n```\n/apply {}\n```",
-                pipeline.digest
-            ),
-        );
-        if left_out > 0 || out.len() + fold.len() > ROOM {
-            left_out += 1;
-            continue;
-        }
-        if !out.is_empty() {
-            out.push_str("\n\n");
-        }
-        out.push_str(&fold);
-    }
-    words::with_more(out, left_out)
 }
 
 fn footer(status: &Status<'_>) -> String {

@@ -24,6 +24,11 @@ pub enum IfMissing {
     Leave,
 }
 
+/// The line by which our comment about `marker` is found again; it does not show.
+pub fn hidden(marker: &str) -> String {
+    format!("<!-- pipewright:{marker} -->")
+}
+
 impl Forge {
     /// Makes our comment with this `marker` say `body`, and leaves it alone if it does.
     ///
@@ -41,7 +46,7 @@ impl Forge {
         body: &str,
         if_missing: IfMissing,
     ) -> Result<CommentWrite, ForgeError> {
-        let hidden = format!("<!-- pipewright:{marker} -->");
+        let hidden = hidden(marker);
         let body = format!("{hidden}\n{body}");
         let path = self.path(&format!("/issues/{number}/comments"));
         let attempt = format!("list comments of #{number}");

@@ -7,6 +7,7 @@
 
 pub mod check;
 pub mod comment;
+pub mod conversation;
 pub mod digest;
 mod error;
 pub mod pull;

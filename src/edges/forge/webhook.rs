@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::Sha256;
 
 use super::RepositoryName;
+use crate::command::CommentId;
 use crate::event::{Event, PullNumber};
 use crate::name::CommitSha;
 
@@ -87,6 +88,7 @@ pub fn decode(
     let event = match event_name {
         "pull_request" => pull_request(read(event_name, body)?, default_branch),
         "pull_request_review" => review(&read(event_name, body)?, default_branch),
+        "issue_comment" => commented(&read(event_name, body)?),
         "push" => push(read(event_name, body)?, default_branch),
         "merge_group" => merge_group(read(event_name, body)?, default_branch),
         "check_run" => {
@@ -132,6 +134,47 @@ struct Base {
 #[derive(Deserialize)]
 struct BaseRepository {
     id: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct CommentHook {
+    action: String,
+    issue: IssueOfComment,
+    comment: CommentOfHook,
+}
+
+#[derive(Deserialize)]
+struct IssueOfComment {
+    number: PullNumber,
+    /// Only there if the issue is a pull request.
+    pull_request: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct CommentOfHook {
+    id: CommentId,
+    user: Option<UserOfHook>,
+}
+
+#[derive(Deserialize)]
+struct UserOfHook {
+    r#type: Option<String>,
+}
+
+/// A person's new comment on a pull request. What is edited commands nothing, and what a
+/// machine writes neither.
+fn commented(hook: &CommentHook) -> Option<Event> {
+    let by_person = hook
+        .comment
+        .user
+        .as_ref()
+        .is_some_and(|user| user.r#type.as_deref() == Some("User"));
+    (hook.action == "created" && hook.issue.pull_request.is_some() && by_person).then_some(
+        Event::Commented {
+            number: hook.issue.number,
+            comment: hook.comment.id,
+        },
+    )
 }
 
 #[derive(Deserialize)]

@@ -280,12 +280,12 @@ fn what_is_held_names_who_is_missing() {
     | `stock` | **held:** owners have not agreed | ask `@acme/stock` or `@carol` (owners of `acme-stock`) for an approving review on this pull request: it is taken up as soon as it is given |
 
     <details>
-    <summary>Approve it as it is now, by a comment of an owner</summary>
+    <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
 
     `stock`:
 
     ```
-     /apply 0476a64b658a9b9d2177a390b77ee15db45e8864ec8b657112b1baaa6dd55abb
+     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
     ```
 
     </details>
@@ -393,12 +393,12 @@ fn another_digest_names_both_and_the_way_out() {
     | `stock` | **held:** pull request `#12` showed the digest `78e311ab7d4a`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
-    <summary>Approve it as it is now, by a comment of an owner</summary>
+    <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
 
     `stock`:
 
     ```
-     /apply 071ecc0af87edd6d95b0cb37361e2bedcefb00603cc28a0ecdc8e87e41e59d40
+     /apply 07ca7eef5de62d67043246e53b078a9ed7bf68fd865e7d5d91fd3a2bdec8e0a2
     ```
 
     </details>

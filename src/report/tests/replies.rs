@@ -161,13 +161,24 @@ fn an_apply_tells_what_became_of_the_digest() {
     let reply = applied_at(&plan, &approved, "stock", &Outcome::Applied);
     assert_reply(&reply);
     insta::assert_snapshot!(reply, @r##"
-    `/apply 0476a64b658a9b9d2177a390b77ee15db45e8864ec8b657112b1baaa6dd55abb`
+    `/apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332`
 
     ### Nothing applied: 1 pipeline, 1 held
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
     | `stock` | **held:** owners have not agreed | ask `@acme/stock` or `@carol` (owners of `acme-stock`) for an approving review on this pull request: it is taken up as soon as it is given |
+
+    <details>
+    <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
+
+    `stock`:
+
+    ```
+     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
+    ```
+
+    </details>
 
     As of commit `cccccccc`.
     "##);
@@ -245,12 +256,12 @@ fn a_status_tells_each_pipeline_and_the_way_out() {
     | `gone` | not on the default branch |  |
 
     <details>
-    <summary>Approve <code>stock</code> as it is now</summary>
+    <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
 
-    For its owners, in a new comment on a merged pull request:
+    `stock`:
 
     ```
-    /apply 0476a64b658a9b9d2177a390b77ee15db45e8864ec8b657112b1baaa6dd55abb
+     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
     ```
 
     </details>
@@ -264,7 +275,7 @@ fn a_status_tells_each_pipeline_and_the_way_out() {
 
     As of commit `cccccccc`.
     "##);
-    let copied = format!("\n```\n/apply {}\n```\n", digest(&plan, "stock"));
+    let copied = format!("\n```\n /apply {}\n```\n", digest(&plan, "stock"));
     assert!(reply.contains(&copied), "{reply}");
 
     let failed = [("orders".parse().unwrap(), "quota of `x`".to_owned())].into();

@@ -1,5 +1,6 @@
 //! `pipewright serve`: from flags and environment to settings, saying all that is missing at once.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -68,6 +69,13 @@ pub struct Serve {
     /// PIPEWRIGHT_GOOGLE_TOKEN. Without either, the metadata server is asked.
     #[arg(long, env = "PIPEWRIGHT_GOOGLE_TOKEN_FILE")]
     google_token_file: Option<PathBuf>,
+    /// Name of this replica; no two may share one. A pod's own name by default.
+    #[arg(long, env = "PIPEWRIGHT_REPLICA")]
+    replica: Option<String>,
+    /// Where other replicas reach this one, such as `http://POD_IP:8080`. Without it, a
+    /// webhook that arrives at another replica fails while this one acts.
+    #[arg(long, env = "PIPEWRIGHT_REPLICA_URL")]
+    replica_url: Option<String>,
 }
 
 /// Secrets are never on the command line: their text may come in these variables.
@@ -136,6 +144,8 @@ fn settings(
         iam_url,
         resource_manager_url,
         google_token_file,
+        replica,
+        replica_url,
     } = arguments;
     let mut missing = Missing::default();
     let repository = missing.need(
@@ -230,7 +240,18 @@ fn settings(
             bigquery_connection: bigquery_connection_url.unwrap_or(real.bigquery_connection),
         },
         google_token,
+        replica: replica
+            .or_else(|| variable("HOSTNAME"))
+            .unwrap_or_else(unlike_any_other),
+        replica_url,
     })
+}
+
+/// A name for a replica that was given none: random, because two of one name would both
+/// believe that they hold the Lease.
+fn unlike_any_other() -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("pipewright-{random:016x}")
 }
 
 fn secret(

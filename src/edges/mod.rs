@@ -4,3 +4,4 @@ pub mod cluster;
 pub mod forge;
 pub mod git;
 pub mod google;
+pub mod replica;

@@ -35,6 +35,8 @@ const APP_ID: u64 = 4711;
 const APP_KEY: &str = include_str!("app-key.pem");
 const WEBHOOK_SECRET: &str = "the sandbox's webhook secret";
 const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
+/// The bot comes back under its name: it need not wait for its own Lease to run out.
+const REPLICA: &str = "pipewright-0";
 /// More steps than any story needs: a bot that never rests is a bug, not a story.
 const MAX_STEPS: usize = 500;
 
@@ -239,6 +241,7 @@ impl Stage {
             ("PIPEWRIGHT_BIGQUERY_URL", self.google.url()),
             ("PIPEWRIGHT_BIGQUERY_CONNECTION_URL", self.google.url()),
             ("PIPEWRIGHT_GOOGLE_TOKEN", GOOGLE_TOKEN.to_owned()),
+            ("PIPEWRIGHT_REPLICA", REPLICA.to_owned()),
             ("KUBECONFIG", kubeconfig.display().to_string()),
         ])
     }
@@ -320,6 +323,8 @@ fn settings(
             bigquery_connection: google.url(),
         },
         google_token: TokenSource::Fixed(SecretString::from(GOOGLE_TOKEN.to_owned())),
+        replica: REPLICA.to_owned(),
+        replica_url: None,
     })
 }
 

@@ -3,6 +3,7 @@
 pub mod apply;
 mod consent;
 pub mod google;
+pub mod lead;
 pub mod observe;
 pub mod post;
 pub mod queue;

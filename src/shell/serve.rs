@@ -5,24 +5,28 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::edges::cluster::{Cluster, Kubeconfig};
+use crate::edges::cluster::{Cluster, Keeper, Kubeconfig};
 use crate::edges::forge::webhook::WebhookVerifier;
 use crate::edges::forge::{Forge, ForgeConfig, RepositoryName};
 use crate::edges::git::Mirror;
 use crate::edges::google::{Endpoints, GoogleClient, TokenSource};
+use crate::edges::replica::Replicas;
 use crate::event::Event;
 use crate::render::House;
 
 use super::Edges;
+use super::lead::{LEASE_LASTS, Stand, Standing, lead};
 use super::queue::Queue;
 use super::server::{Door, router};
 use super::worker::Worker;
 
+/// The Lease that the replicas share.
+const LEASE: &str = "pipewright";
 /// How often everything is looked at, webhooks or not.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 
@@ -41,12 +45,17 @@ pub struct Settings {
     pub house: House,
     pub endpoints: Endpoints,
     pub google_token: TokenSource,
+    /// Who this replica is among its like; no two may share a name.
+    pub replica: String,
+    /// Where the other replicas reach this one, for handing webhooks over.
+    pub replica_url: Option<String>,
 }
 
 /// A connected bot that has not begun to work.
 pub struct Bot {
     pub worker: Worker,
     door: Door,
+    keeper: Keeper,
     listener: TcpListener,
 }
 
@@ -69,6 +78,8 @@ impl Bot {
             house,
             endpoints,
             google_token,
+            replica,
+            replica_url,
         } = settings;
         let forge = Forge::connect(&ForgeConfig {
             api_url: github_url,
@@ -92,6 +103,9 @@ impl Bot {
             repository,
             default_branch: default_branch.clone(),
             queue: queue.clone(),
+            // Until somebody leads: whoever only steps the worker has no other replica.
+            stand: Stand::new(Standing::Holder),
+            replicas: Replicas::new().context("prepare for other replicas")?,
         };
         let listener = TcpListener::bind(listen)
             .await
@@ -111,6 +125,7 @@ impl Bot {
                 clock,
             },
             door,
+            keeper: Keeper::new(LEASE, replica, replica_url, LEASE_LASTS),
             listener,
         })
     }
@@ -129,6 +144,7 @@ impl Bot {
             worker,
             door,
             listener,
+            ..
         } = self;
         tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router(door)).await {
@@ -146,20 +162,36 @@ impl Bot {
         let Self {
             worker,
             door,
+            mut keeper,
             listener,
         } = self;
-        let (queue, clock) = (worker.queue.clone(), worker.clock.clone());
-        let sweeps = async {
-            loop {
-                queue.add(&Event::Sweep);
-                clock.sleep(SWEEP_EVERY).await;
+        let stand = door.stand.clone();
+        stand.set(Standing::Standby { address: None });
+        let (cluster, clock) = (&worker.edges.cluster, &worker.clock);
+        let work = || async {
+            tokio::select! {
+                () = worker.run() => {}
+                () = sweeps(&worker) => {}
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             served = axum::serve(listener, router(door)) => served.context("the server ended"),
-            () = worker.run() => anyhow::bail!("the worker ended"),
-            () = sweeps => anyhow::bail!("the timer ended"),
+            () = lead(cluster, &mut keeper, &stand, clock, work) => Err(anyhow!("the worker ended")),
             () = stop => Ok(()),
+        };
+        // The next one need not wait until the Lease has run out.
+        if stand.get() == Standing::Holder
+            && let Err(error) = cluster.release_lease(&mut keeper, clock.now()).await
+        {
+            tracing::warn!(%error, "the Lease was not given back");
         }
+        ended
+    }
+}
+
+async fn sweeps(worker: &Worker) {
+    loop {
+        worker.queue.add(&Event::Sweep);
+        worker.clock.sleep(SWEEP_EVERY).await;
     }
 }

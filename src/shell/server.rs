@@ -9,7 +9,9 @@ use axum::routing::{get, post};
 
 use crate::edges::forge::RepositoryName;
 use crate::edges::forge::webhook::{WebhookVerifier, decode};
+use crate::edges::replica::{HANDED_OVER, Replicas};
 
+use super::lead::{Stand, Standing};
 use super::queue::Queue;
 
 /// GitHub sends no larger payload.
@@ -22,6 +24,9 @@ pub struct Door {
     pub repository: RepositoryName,
     pub default_branch: String,
     pub queue: Queue,
+    /// Whether this replica acts.
+    pub stand: Stand,
+    pub replicas: Replicas,
 }
 
 /// The routes.
@@ -44,6 +49,9 @@ async fn webhook(
     let signed = text("x-hub-signature-256").unwrap_or_default();
     if door.verifier.verify(signed, &body).is_err() {
         return (StatusCode::UNAUTHORIZED, "the signature does not match\n");
+    }
+    if let Standing::Standby { address } = door.stand.get() {
+        return hand_over(&door, address, &headers, body).await;
     }
     let is_json = text(header::CONTENT_TYPE.as_str())
         .is_some_and(|kind| kind.split(';').next().map(str::trim) == Some("application/json"));
@@ -71,6 +79,34 @@ async fn webhook(
         Err(error) => {
             tracing::warn!(event, delivery, %error, "a delivery could not be read");
             (StatusCode::BAD_REQUEST, "the payload can not be read\n")
+        }
+    }
+}
+
+/// A standby hands a webhook to the holder. Where that can not be, the delivery fails, so
+/// that GitHub shows it as failed; the sweep finds what it spoke of.
+async fn hand_over(
+    door: &Door,
+    address: Option<String>,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
+    let nobody = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no replica acts at the moment\n",
+    );
+    // Two standbys that each believe the other one to be the holder must not play ball.
+    let Some(address) = address.filter(|_| !headers.contains_key(HANDED_OVER)) else {
+        return nobody;
+    };
+    match door.replicas.hand_over(&address, headers, body).await {
+        Ok(status) => (status, ""),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "a webhook is lost"
+            );
+            nobody
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use pipewright::edges::forge::webhook::WebhookVerifier;
+use pipewright::edges::replica::Replicas;
 use pipewright::sandbox::server::Server;
+use pipewright::shell::lead::{Stand, Standing};
 use pipewright::shell::queue::Queue;
 use pipewright::shell::server::{Door, router};
 use secrecy::SecretString;
@@ -23,6 +25,8 @@ async fn door() -> (Server, Queue) {
         repository: "acme/data".parse().unwrap(),
         default_branch: "main".into(),
         queue: queue.clone(),
+        stand: Stand::new(Standing::Holder),
+        replicas: Replicas::new().unwrap(),
     };
     (Server::start(router(door)).await.unwrap(), queue)
 }

@@ -18,7 +18,7 @@ use super::approve::{Approval, Held, missing_consent, voices};
 use super::{PipelinePlan, Plan};
 
 /// One `/apply <digest>` by somebody who may give it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Commanded {
     pub key: CommandKey,
     pub pull: PullNumber,

@@ -7,14 +7,16 @@ use crate::name::{CommitSha, Owner, PipelineName};
 use crate::plan::Plan;
 use crate::plan::approval::{Memberships, Reviewed};
 use crate::plan::approve::Mandate;
+use crate::plan::commanded::Commanded;
 
 use super::Edges;
+use super::reconcile::Run;
 
 /// How many of the last merged pull requests are asked about a pipeline that waits.
 const LOOK_BACK: usize = 50;
 
 /// Reads the reviews that may speak for what the plan would write: those of the merged pull
-/// requests (and of `pulls`, which may have been merged long ago), until each waiting
+/// requests (and of the run's own, which may have been merged long ago), until each waiting
 /// pipeline was shown by one. Where nothing waits, nothing is read.
 ///
 /// # Errors
@@ -23,7 +25,7 @@ pub(super) async fn read(
     edges: &Edges,
     plan: &Plan,
     commit: &CommitSha,
-    pulls: &BTreeSet<PullNumber>,
+    run: &Run,
 ) -> anyhow::Result<Mandate> {
     let mut waiting: BTreeSet<&PipelineName> = plan
         .pipelines
@@ -31,7 +33,7 @@ pub(super) async fn read(
         .filter(|name| plan.awaits_review(name))
         .collect();
     let mut reviewed: Vec<Reviewed> = Vec::new();
-    for number in candidates(edges, &waiting, pulls).await? {
+    for number in candidates(edges, &waiting, &run.pulls).await? {
         if waiting.is_empty() {
             break;
         }
@@ -39,11 +41,11 @@ pub(super) async fn read(
         waiting.retain(|name| !pull.digests.contains_key(*name));
         reviewed.push(pull);
     }
-    let memberships = memberships(edges, plan, &reviewed).await?;
+    let memberships = memberships(edges, plan, &reviewed, &run.commanded).await?;
     Ok(Mandate::Apply {
         commit: commit.clone(),
         reviewed,
-        commanded: Vec::new(),
+        commanded: run.commanded.iter().cloned().collect(),
         memberships,
     })
 }
@@ -72,6 +74,7 @@ async fn memberships(
     edges: &Edges,
     plan: &Plan,
     reviewed: &[Reviewed],
+    commanded: &BTreeSet<Commanded>,
 ) -> anyhow::Result<Memberships> {
     let teams: BTreeSet<Owner> = plan
         .pipelines
@@ -79,6 +82,15 @@ async fn memberships(
         .filter(|(name, _)| plan.awaits_review(name))
         .flat_map(|(_, pipeline)| &pipeline.consenting)
         .flat_map(|project| plan.policies.estate.consenting_owners(project))
+        // They speak for all where only the house changed something.
+        .chain(
+            plan.policies
+                .estate
+                .owners
+                .iter()
+                .filter(|_| !commanded.is_empty())
+                .cloned(),
+        )
         .filter(|owner| owner.team().is_some())
         .collect();
     let logins: BTreeSet<String> = reviewed
@@ -89,6 +101,7 @@ async fn memberships(
                 .map(|review| review.login.clone())
                 .chain([pull.author.clone()])
         })
+        .chain(commanded.iter().map(|one| one.actor.clone()))
         .collect();
     if teams.is_empty() || logins.is_empty() {
         return Ok(Memberships::default());

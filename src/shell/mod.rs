@@ -1,15 +1,20 @@
 //! The shell: the only part that sees core and edges together.
 
 pub mod apply;
+mod commands;
 mod consent;
 pub mod google;
+mod ground;
 pub mod lead;
+mod memory;
 pub mod observe;
 pub mod post;
 pub mod queue;
 pub mod reconcile;
+mod rerun;
 pub mod serve;
 pub mod server;
+mod status;
 pub mod worker;
 
 use crate::edges::cluster::Cluster;

@@ -15,8 +15,10 @@ use crate::name::{CommitSha, PipelineName};
 use crate::plan::Plan;
 use crate::plan::approval::Digests;
 use crate::plan::approve::{Approval, Held};
+use crate::plan::commanded::Commanded;
 use crate::report;
 
+use super::commands::answer_marker;
 use super::reconcile::{Passage, Planned};
 
 /// Marks the one comment that is edited in place.
@@ -209,4 +211,30 @@ fn concerned(planned: &Planned) -> Vec<(PullNumber, BTreeSet<PipelineName>)> {
         }
     }
     concerned.into_iter().collect()
+}
+
+/// Answers every `/apply` that the run was asked for by.
+///
+/// # Errors
+/// If GitHub does not take it.
+pub(super) async fn commanded(
+    forge: &Forge,
+    commit: &CommitSha,
+    planned: &Planned,
+    commanded: &BTreeSet<Commanded>,
+) -> anyhow::Result<()> {
+    for one in commanded {
+        let reply = report::apply_reply(&report::Asked {
+            pull: one.pull,
+            digest: &one.digest,
+            commit,
+            plan: &planned.plan,
+            approved: planned.approved.as_ref(),
+            outcomes: &planned.outcomes,
+        });
+        forge
+            .put_sticky_comment(one.pull, &answer_marker(one.key), &reply, IfMissing::Create)
+            .await?;
+    }
+    Ok(())
 }

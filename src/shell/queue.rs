@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::command::{CommandKey, CommentId};
 use crate::event::{Event, Lane, PullNumber};
+use crate::plan::commanded::Commanded;
 
 /// The longest wait before a failed lane is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -30,9 +31,11 @@ pub struct Waiting {
     pub branch: Option<String>,
     /// Comments to read for commands.
     pub comments: BTreeSet<CommentId>,
-    /// Commands that wait for this lane's run to have an effect.
+    /// What was asked for by `/apply`.
+    pub commanded: BTreeSet<Commanded>,
+    /// Commands that wait for this lane's run.
     pub commands: BTreeSet<(PullNumber, CommandKey)>,
-    /// Commands whose effect another lane has brought about.
+    /// Commands that another lane has run for.
     pub effected: BTreeSet<CommandKey>,
     /// Runs in a row that were given up for a newer one.
     pub superseded: u32,
@@ -163,6 +166,7 @@ impl Queue {
         waiting.pulls.extend(more.pulls);
         waiting.branch = more.branch.or(waiting.branch.take());
         waiting.comments.extend(more.comments);
+        waiting.commanded.extend(more.commanded);
         waiting.commands.extend(more.commands);
         waiting.effected.extend(more.effected);
         waiting.superseded = waiting.superseded.max(more.superseded);

@@ -7,6 +7,7 @@ use crate::edges::git::SnapshotRead;
 use crate::event::{Lane, PullNumber};
 use crate::name::{CommitSha, PipelineName};
 use crate::plan::approve::{ApprovedPlan, Mandate, Refusal, approve};
+use crate::plan::commanded::Commanded;
 use crate::plan::outcome::Outcomes;
 use crate::plan::{Plan, plan};
 use crate::proposal::propose;
@@ -24,6 +25,8 @@ pub struct Run {
     pub revisions: Revisions,
     /// Merged pull requests that are known to wait for an answer.
     pub pulls: BTreeSet<PullNumber>,
+    /// What was asked for by `/apply`.
+    pub commanded: BTreeSet<Commanded>,
 }
 
 /// What one passage came to.
@@ -66,7 +69,7 @@ pub async fn reconcile(
     let observed = observe(edges, &proposal).await?; // edges, read only
     let plan = plan(&proposal, &observed); // pure, total
     let mandate = match applies(run) {
-        Some(commit) => consent::read(edges, &plan, commit, &run.pulls).await?, // edge, read only
+        Some(commit) => consent::read(edges, &plan, commit, run).await?, // edge, read only
         None => Mandate::ReadOnly,
     };
     let approved = approve(&plan, &mandate); // pure; the only maker of an ApprovedPlan

@@ -21,6 +21,7 @@ use crate::render::House;
 
 use super::Edges;
 use super::lead::{LEASE_LASTS, Stand, Standing, lead};
+use super::memory::Memory;
 use super::queue::Queue;
 use super::server::{Door, router};
 use super::worker::Worker;
@@ -123,6 +124,7 @@ impl Bot {
                 default_branch,
                 queue,
                 clock,
+                memory: Memory::default(),
             },
             door,
             keeper: Keeper::new(LEASE, replica, replica_url, LEASE_LASTS),

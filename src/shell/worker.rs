@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::clock::Clock;
+use crate::command;
 use crate::edges::forge::{PullRequest, PullState};
 use crate::edges::git::GitError;
 use crate::event::{Event, Lane, PullNumber};
@@ -19,6 +20,7 @@ use crate::snapshot::Revisions;
 
 use super::Edges;
 use super::apply::close;
+use super::memory::Memory;
 use super::post;
 use super::queue::{Next, Queue, Turn, Waiting};
 use super::reconcile::{Passage, Run, reconcile};
@@ -30,6 +32,7 @@ pub struct Worker {
     pub default_branch: String,
     pub queue: Queue,
     pub clock: Clock,
+    pub(super) memory: Memory,
 }
 
 /// What one step came to.
@@ -145,7 +148,7 @@ impl Worker {
         }
     }
 
-    /// Looks at everything: open pull requests, and the default branch.
+    /// Looks at everything: open pull requests, the default branch, and what was commented.
     async fn look_at_everything(&self) -> anyhow::Result<()> {
         for pull in self.edges.forge.open_pull_requests().await? {
             self.queue.add(&Event::PullRequestChanged {
@@ -153,6 +156,21 @@ impl Worker {
             });
         }
         self.queue.put(Lane::Default, Waiting::default());
+        let began = self.clock.now();
+        for comment in self
+            .edges
+            .forge
+            .comments_since(self.memory.since(began))
+            .await?
+        {
+            if !self.memory.is_settled(comment.id) && !command::parse(&comment).is_empty() {
+                self.queue.add(&Event::Commented {
+                    number: comment.pull,
+                    comment: comment.id,
+                });
+            }
+        }
+        self.memory.swept(began);
         Ok(())
     }
 
@@ -160,8 +178,7 @@ impl Worker {
         match lane {
             Lane::PullRequest(number) => self.pull_request(*number, waiting).await,
             Lane::MergeGroup(head) => self.merge_group(head, waiting).await,
-            // No comment is read for commands yet.
-            Lane::Commands(_) => Ok(()),
+            Lane::Commands(number) => self.commands(*number, waiting).await,
             Lane::Default => self.default_branch(waiting).await,
         }
         .with_context(|| format!("run {lane:?}"))
@@ -199,13 +216,16 @@ impl Worker {
                 head: fetched.clone(),
             },
             pulls: BTreeSet::new(),
+            commanded: BTreeSet::new(),
         };
         let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         if self.is_superseded(&run.lane, waiting) {
             self.give_up(&run.lane, waiting);
             return Ok(());
         }
-        post::review(&self.edges.forge, pull.number, &fetched, &passage).await
+        post::review(&self.edges.forge, pull.number, &fetched, &passage).await?;
+        self.tell_commands(waiting);
+        Ok(())
     }
 
     /// The check on what the merge queue is about to merge. The base is the default branch
@@ -230,29 +250,21 @@ impl Worker {
                 head: head.clone(),
             },
             pulls: BTreeSet::new(),
+            commanded: BTreeSet::new(),
         };
         let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         post::check(&self.edges.forge, head, &passage).await
     }
 
     async fn default_branch(&self, waiting: &Waiting) -> anyhow::Result<()> {
-        let token = self.edges.forge.installation_token().await?;
-        let name = self.branch_ref();
-        let fetched = self
-            .edges
-            .git
-            .fetch(std::slice::from_ref(&name), Some(token))
-            .await?;
-        let commit = fetched
-            .get(&name)
-            .context("the default branch was not fetched")?
-            .clone();
+        let commit = self.fetch_default().await?;
         let run = Run {
             lane: Lane::Default,
             revisions: Revisions::Default {
                 commit: commit.clone(),
             },
             pulls: waiting.pulls.clone(),
+            commanded: waiting.commanded.clone(),
         };
         let superseded = || self.is_superseded(&Lane::Default, waiting);
         match reconcile(&self.edges, &self.house, &run, &self.clock, &superseded).await? {
@@ -263,9 +275,11 @@ impl Worker {
             }
             Passage::Planned(planned) => {
                 post::applied(&self.edges.forge, &commit, &planned).await?;
+                post::commanded(&self.edges.forge, &commit, &planned, &waiting.commanded).await?;
                 if let Ok(approved) = &planned.approved {
                     close(&self.edges, approved, &planned.outcomes, &self.clock).await?;
                 }
+                self.tell_commands(waiting);
                 let unfinished = planned.outcomes.unfinished();
                 anyhow::ensure!(
                     unfinished.is_empty(),
@@ -278,6 +292,18 @@ impl Worker {
                 );
                 Ok(())
             }
+        }
+    }
+
+    /// Lets the commands that waited for this run go on.
+    fn tell_commands(&self, waiting: &Waiting) {
+        for (number, key) in &waiting.commands {
+            let more = Waiting {
+                comments: [key.comment].into(),
+                effected: [*key].into(),
+                ..Waiting::default()
+            };
+            self.queue.put(Lane::Commands(*number), more);
         }
     }
 
@@ -296,6 +322,18 @@ impl Worker {
             ..waiting.clone()
         };
         self.queue.put(lane.clone(), more);
+    }
+
+    /// Fetches the default branch.
+    pub(super) async fn fetch_default(&self) -> anyhow::Result<CommitSha> {
+        let token = self.edges.forge.installation_token().await?;
+        let name = self.branch_ref();
+        let refs = std::slice::from_ref(&name);
+        let fetched = self.edges.git.fetch(refs, Some(token)).await?;
+        fetched
+            .get(&name)
+            .cloned()
+            .context("the default branch was not fetched")
     }
 
     /// Fetches the default branch and one more ref.

@@ -10,6 +10,8 @@
 
 mod cli;
 mod commanded;
+#[cfg(feature = "sandbox")]
+mod commands;
 mod common;
 #[cfg(feature = "sandbox")]
 mod crashes;

@@ -134,7 +134,7 @@ impl Queue {
                 },
             ),
             // Nothing of ours depends on a pull request that is closed unmerged.
-            Event::PullRequestClosed { .. } => {}
+            Event::PullRequestClosed { .. } => self.added.notify_one(),
             Event::DefaultBranchPushed { .. } => self.put(Lane::Default, Waiting::default()),
             Event::MergeGroup { head, name } => self.put(
                 Lane::MergeGroup(head.clone()),
@@ -232,10 +232,13 @@ impl Queue {
             .is_some_and(|waiting| waiting.due.is_none())
     }
 
-    /// How many events were ever added, if nothing runs and nothing waits.
-    pub fn at_rest(&self) -> Option<u64> {
+    /// How many events were ever added, if nothing runs, nothing is due and nothing has
+    /// failed: what waits then waits for the world.
+    pub fn at_rest(&self, now: Timestamp) -> Option<u64> {
         let inner = self.lock();
-        let rests = inner.lanes.is_empty() && inner.running.is_empty() && !inner.sweep;
+        let waits =
+            |waiting: &Waiting| waiting.failures == 0 && waiting.due.is_some_and(|due| due > now);
+        let rests = inner.lanes.values().all(waits) && inner.running.is_empty() && !inner.sweep;
         rests.then_some(inner.events)
     }
 
@@ -279,7 +282,7 @@ mod tests {
             .map(|(turn, _)| turn.lane().clone())
             .collect();
         assert_eq!(taken, [Lane::PullRequest(7), Lane::Default]);
-        assert_eq!(queue.at_rest(), Some(11));
+        assert_eq!(queue.at_rest(at(0)), Some(11));
     }
 
     #[test]
@@ -293,7 +296,7 @@ mod tests {
         let (other, _) = lane(queue.take(at(0))).unwrap();
         assert_eq!(other.lane(), &Lane::PullRequest(8));
         assert!(matches!(queue.take(at(0)), Next::Nothing));
-        assert_eq!(queue.at_rest(), None);
+        assert_eq!(queue.at_rest(at(0)), None);
         drop(turn);
         let (again, _) = lane(queue.take(at(0))).unwrap();
         assert_eq!(again.lane(), &Lane::PullRequest(7));

@@ -67,6 +67,7 @@ impl Worker {
     /// other.
     pub async fn run(&self) {
         let mut under_way = FuturesUnordered::new();
+        let mut rested = None;
         loop {
             let later = loop {
                 if under_way.len() >= LANES {
@@ -78,11 +79,15 @@ impl Worker {
                     next @ (Next::Sweep | Next::Lane(..)) => under_way.push(self.carry_out(next)),
                 }
             };
-            if under_way.is_empty()
-                && let Some(events) = self.queue.at_rest()
+            // A sweep has no lane.
+            let rests = self.queue.at_rest(self.clock.now());
+            let rests = rests.filter(|_| under_way.is_empty());
+            if let Some(events) = rests
+                && rests != rested
             {
                 tracing::info!(events, "at rest");
             }
+            rested = rests;
             let due = async {
                 match later {
                     Some(due) => self.clock.sleep_until(due).await,

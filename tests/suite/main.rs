@@ -17,6 +17,8 @@ mod common;
 mod crashes;
 #[cfg(feature = "sandbox")]
 mod door;
+#[cfg(feature = "sandbox")]
+mod essence;
 mod example;
 #[cfg(feature = "sandbox")]
 mod lanes;
@@ -28,4 +30,6 @@ mod rights;
 mod scenarios;
 #[cfg(feature = "sandbox")]
 mod serve;
+#[cfg(feature = "sandbox")]
+mod stories;
 mod tidy;

@@ -1,6 +1,6 @@
 //! GitHub with one repository: REST for an App, git over HTTP, webhooks, and a handle for what people do.
 //!
-//! Left out: branch protection (rules are shown, not enforced), rate limits and conditional requests,
+//! Left out: branch protection (rules are shown, not enforced), conditional requests,
 //! drafts, squash and rebase merges, file contents over REST, the delivery log and redelivery, every
 //! webhook but those in `webhook`, shallow and partial clones, pushes over HTTP, and GraphQL.
 //! `mergeable` is known at once, where GitHub first answers null and computes it.
@@ -9,10 +9,12 @@
 //! Nothing depends on a clock or on chance (a token's expiry excepted), so a story told twice gives
 //! the same ids, instants and commits.
 
+mod activity;
 mod answer;
 mod check_fields;
 mod control;
 mod git_http;
+mod limits;
 mod look;
 mod moves;
 mod objects;
@@ -44,6 +46,7 @@ use serde_json::Value;
 use crate::sandbox::server::{Server, Wire};
 
 pub use control::Edit;
+pub use limits::{Limits, RetryAfter};
 pub use repository::Change;
 pub use webhook::Delivery;
 pub use world::{
@@ -101,12 +104,14 @@ impl Github {
             git_http::routes(&world),
         );
         let shared = Shared::new(world);
+        let limits = from_fn_with_state(shared.clone(), limits::keep);
         let guard = from_fn_with_state(shared.clone(), rest_app::require_token);
         let router = Router::new()
             .merge(
                 tokens
                     .fallback(answer::not_found)
                     .method_not_allowed_fallback(answer::not_found)
+                    .layer(limits)
                     .layer(guard),
             )
             .merge(apps)

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Options;
+use super::activity::Activity;
+use super::limits::Counted;
 use super::repository::{Person, Repository};
 use super::webhook::{Delivery, Hook};
 
@@ -186,6 +188,9 @@ pub(super) struct World {
     pub(super) issues: BTreeMap<u64, Issue>,
     pub(super) comments: BTreeMap<u64, Comment>,
     pub(super) check_runs: BTreeMap<u64, CheckRun>,
+    /// Oldest first.
+    pub(super) activity: Vec<Activity>,
+    pub(super) limits: Option<Counted>,
     pub(super) hook: Option<Hook>,
     pub(super) queue: VecDeque<Delivery>,
     pub(super) deliveries: u64,
@@ -209,6 +214,8 @@ impl World {
             issues: BTreeMap::new(),
             comments: BTreeMap::new(),
             check_runs: BTreeMap::new(),
+            activity: Vec::new(),
+            limits: None,
             hook: None,
             queue: VecDeque::new(),
             deliveries: 0,
@@ -218,6 +225,11 @@ impl World {
     /// The instant of the next change: one second after the last.
     pub(super) fn tick(&mut self) -> i64 {
         self.ticks += 1;
+        self.now()
+    }
+
+    /// The instant of the last change.
+    pub(super) fn now(&self) -> i64 {
         EPOCH + self.ticks
     }
 

@@ -10,6 +10,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use sha2::Sha256;
 
 use super::RepositoryName;
+use crate::command::CommentId;
 use crate::event::{Event, PullNumber};
 use crate::name::CommitSha;
 
@@ -87,6 +88,7 @@ pub fn decode(
     let event = match event_name {
         "pull_request" => pull_request(read(event_name, body)?, default_branch),
         "pull_request_review" => review(&read(event_name, body)?, default_branch),
+        "issue_comment" => issue_comment(read(event_name, body)?),
         "push" => push(read(event_name, body)?, default_branch),
         "merge_group" => merge_group(read(event_name, body)?, default_branch),
         "check_run" => {
@@ -188,6 +190,42 @@ fn review(hook: &ReviewHook, default_branch: &str) -> Option<Event> {
         && hook.pull_request.base.r#ref == default_branch;
     counts.then_some(Event::Reviewed {
         number: hook.pull_request.number,
+    })
+}
+
+#[derive(Deserialize)]
+struct IssueCommentHook {
+    action: String,
+    issue: Issue,
+    comment: Commented,
+}
+
+#[derive(Deserialize)]
+struct Issue {
+    number: PullNumber,
+    /// Only pull requests have it.
+    pull_request: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Commented {
+    id: CommentId,
+    user: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    r#type: String,
+}
+
+/// Which base the pull request has is not said here. An edited comment asks for nothing:
+/// somebody else may have edited it.
+fn issue_comment(hook: IssueCommentHook) -> Option<Event> {
+    let by_person = hook.comment.user.is_some_and(|user| user.r#type == "User");
+    let counts = hook.action == "created" && hook.issue.pull_request.is_some() && by_person;
+    counts.then_some(Event::Commented {
+        number: hook.issue.number,
+        comment: hook.comment.id,
     })
 }
 

@@ -85,8 +85,9 @@ async fn memberships(
         .flat_map(|pull| {
             pull.approvals
                 .iter()
-                .map(|review| review.login.clone())
-                .chain([pull.author.clone()])
+                .map(|review| review.login.as_str())
+                .chain(pull.speaking_author())
+                .map(str::to_owned)
         })
         .collect();
     if teams.is_empty() || logins.is_empty() {

@@ -12,6 +12,7 @@ pub mod digest;
 mod error;
 mod limits;
 pub mod pull;
+mod pushers;
 pub mod review;
 pub mod webhook;
 mod wire;

@@ -15,6 +15,8 @@ pub type Digests = BTreeMap<PipelineName, Digest>;
 pub struct Reviewed {
     pub number: PullNumber,
     pub author: String,
+    /// Who pushed to its branch.
+    pub pushers: Pushers,
     /// The head that was merged.
     pub head: CommitSha,
     /// The commit that merged it.
@@ -25,6 +27,28 @@ pub struct Reviewed {
     /// Approvals that stand: per person the last review that approves, requests changes
     /// or was dismissed decides, and it approved.
     pub approvals: BTreeSet<ApprovingReview>,
+}
+
+/// Who pushed what a pull request asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushers {
+    /// Everybody who moved its branch, from its creation to the head; lower-case logins.
+    Known(BTreeSet<String>),
+    /// It lies in a fork, of which nothing can be read, or not every move of it is known.
+    Unknown,
+}
+
+impl Reviewed {
+    /// The author, if what was merged is theirs alone: authorship is consent, and nobody
+    /// else's push rides on it.
+    pub fn speaking_author(&self) -> Option<&str> {
+        let Pushers::Known(pushers) = &self.pushers else {
+            return None;
+        };
+        let author = self.author.to_lowercase();
+        let alone = !pushers.is_empty() && pushers.iter().all(|login| *login == author);
+        alone.then_some(self.author.as_str())
+    }
 }
 
 /// One approving review that stands.

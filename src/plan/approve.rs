@@ -261,8 +261,8 @@ pub(super) fn missing_consent(
         .collect()
 }
 
-/// Who agreed: the author, and those who approved when they were shown this very digest.
-/// Merging is not agreeing.
+/// Who agreed: the author of what nobody else pushed to, and those who approved when they
+/// were shown this very digest. Merging is not agreeing.
 pub(super) fn voices<'a>(
     name: &PipelineName,
     digest: &Digest,
@@ -272,7 +272,7 @@ pub(super) fn voices<'a>(
         .iter()
         .filter(|review| review.shown.get(name) == Some(digest))
         .map(|review| review.login.as_str())
-        .chain([pull.author.as_str()])
+        .chain(pull.speaking_author())
         .collect()
 }
 

@@ -50,6 +50,7 @@ pub fn applied(base: &Proposal, proposed: &Proposal) -> Observed {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
+                by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
             },

@@ -38,12 +38,22 @@ pub struct Approved {
     pub digest: Digest,
     /// The default branch's commit that was applied.
     pub commit: CommitSha,
+    /// What allowed it.
+    pub by: By,
     /// The pull request whose review allowed it, or under which it was commanded.
     pub pull: Option<PullNumber>,
     /// When that was merged, or commanded: nothing from before may speak again.
     pub since: Option<Timestamp>,
     /// SHA-256 of the pipeline's file; absent if that was removed.
     pub source: Option<Digest>,
+}
+
+/// How a digest was allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    Review,
+    Command,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use crate::name::{CommitSha, Location, PipelineName};
 use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, ServiceAccount};
 
 use super::approve::{Approval, pruned};
-use super::record::{Applied, Approved, Record, VERSION, list};
+use super::record::{Applied, Approved, By, Record, VERSION, list};
 use super::{Action, Change, Intent, PipelinePlan, Plan};
 
 /// One write, and the pipelines that want it.
@@ -131,6 +131,7 @@ fn begin(
             (Approval::Recorded, None) => Approved {
                 digest: pipeline.digest.clone(),
                 commit: commit.clone(),
+                by: By::Review,
                 pull: None,
                 since: None,
                 source: pipeline.source.clone(),
@@ -138,6 +139,7 @@ fn begin(
             (Approval::Reviewed { pull, merged_at }, _) => Approved {
                 digest: pipeline.digest.clone(),
                 commit: commit.clone(),
+                by: By::Review,
                 pull: Some(*pull),
                 since: *merged_at,
                 source: pipeline.source.clone(),
@@ -145,6 +147,7 @@ fn begin(
             (Approval::Commanded { pull, at }, _) => Approved {
                 digest: pipeline.digest.clone(),
                 commit: commit.clone(),
+                by: By::Command,
                 pull: Some(*pull),
                 since: Some(*at),
                 source: pipeline.source.clone(),

@@ -6,6 +6,7 @@ use crate::event::PullNumber;
 use crate::name::{CommitSha, PipelineName};
 use crate::plan::approve::{Approval, ApprovedPlan, Held, Refusal};
 use crate::plan::outcome::{Outcome, Outcomes};
+use crate::plan::record::By;
 use crate::plan::{Intent, Plan};
 
 use super::budget::{Detail, LIMIT, fit};
@@ -215,16 +216,23 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
                 Some(Intent::Remove) => "removed",
                 _ => "applied",
             };
-            let by = match (approval, recorded_pull(applied.plan, name)) {
-                (Approval::Reviewed { pull, .. }, _) | (Approval::Recorded, Some(pull)) => {
-                    format!("by the review of {}", held::this_or(*pull, applied.pull))
+            let recorded = applied
+                .plan
+                .records
+                .get(name)
+                .map(|record| &record.approved);
+            let allowed = match approval {
+                Approval::Reviewed { pull, .. } => Some((By::Review, *pull)),
+                Approval::Commanded { pull, .. } => Some((By::Command, *pull)),
+                Approval::Recorded => recorded.and_then(|it| Some((it.by, it.pull?))),
+            };
+            let here = |pull| held::this_or(pull, applied.pull);
+            let by = match allowed {
+                Some((By::Review, pull)) => format!("by the review of {}", here(pull)),
+                Some((By::Command, pull)) => {
+                    format!("by its owners' {} on {}", code("/apply"), here(pull))
                 }
-                (Approval::Commanded { pull, .. }, _) => format!(
-                    "by its owners' {} on {}",
-                    code("/apply"),
-                    held::this_or(*pull, applied.pull)
-                ),
-                (Approval::Recorded, None) => "as approved before".to_owned(),
+                None => "as approved before".to_owned(),
             };
             [format!("**{what}**, {by}"), String::new()]
         }
@@ -250,10 +258,6 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
 }
 
 /// The pull request that allowed what is resumed or mended.
-fn recorded_pull<'a>(plan: &'a Plan, name: &PipelineName) -> Option<&'a PullNumber> {
-    plan.records.get(name)?.approved.pull.as_ref()
-}
-
 fn footer(applied: &Applied<'_>) -> String {
     format!("As of commit {}.", code(applied.commit.short()))
 }

@@ -9,7 +9,7 @@ use crate::plan::approve::{ApprovedPlan, Refusal};
 use crate::plan::outcome::Outcomes;
 
 use super::applied::{Applied, applied_comment};
-use super::markdown::code;
+use super::markdown::{all_of, code};
 
 /// What an apply has to tell those who named a digest.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,14 @@ pub fn apply_reply(asked: &Asked<'_>) -> String {
             code(asked.commit.short())
         );
     }
+    if pipelines.iter().all(|name| is_done(asked, name)) {
+        let names: Vec<String> = pipelines.iter().map(|name| code(name.as_str())).collect();
+        return format!(
+            "{line}: applied: {}.\n\nAs of commit {}.",
+            all_of(&names),
+            code(asked.commit.short())
+        );
+    }
     let applied = applied_comment(&Applied {
         pull: asked.pull,
         commit: asked.commit,
@@ -46,6 +54,15 @@ pub fn apply_reply(asked: &Asked<'_>) -> String {
         pipelines: &pipelines,
     });
     format!("{line}\n\n{applied}")
+}
+
+/// Whether the pipeline is what the digest says, by this run or by one before that could not
+/// answer any more: the words are the same.
+fn is_done(asked: &Asked<'_>, name: &PipelineName) -> bool {
+    let Ok(approved) = asked.approved else {
+        return false;
+    };
+    !approved.held().contains_key(name) && !asked.outcomes.unfinished().contains(name)
 }
 
 /// Those that would become what the digest says, and those that became it: once something

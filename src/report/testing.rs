@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::event::PullNumber;
 use crate::name::{CommitSha, PipelineName};
 use crate::object::{Member, Object, ObjectKey};
-use crate::plan::approval::{ApprovingReview, Memberships, Reviewed};
+use crate::plan::approval::{ApprovingReview, Memberships, Pushers, Reviewed};
 use crate::plan::approve::{ApprovedPlan, Mandate, Refusal, approve};
 use crate::plan::observed::{LiveConnection, LiveDataset, Observed, Seen};
 use crate::plan::record::{Applied, Approved, Record, VERSION, list};
@@ -97,6 +97,7 @@ pub(super) fn applied(tree: &Tree) -> Observed {
                 digest: pipeline.digest,
                 commit: commit('0'),
                 pull: Some(1),
+                by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
             },
@@ -186,6 +187,7 @@ pub(super) fn approve_as(plan: &Plan, shown: &Plan, login: &str) -> Result<Appro
     let reviewed = Reviewed {
         number: pull,
         author: "mallory".to_owned(),
+        pushers: Pushers::Unknown,
         head: head.clone(),
         merge_commit: Some(commit('c')),
         merged_at: None,

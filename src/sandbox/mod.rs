@@ -4,6 +4,7 @@
 //! It imports nothing of the core or the edges: sharing our types, it would share our errors.
 //! What each one leaves out stands in the first lines of its module.
 
+pub mod cast;
 mod eyes;
 pub mod github;
 pub mod google;

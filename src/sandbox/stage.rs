@@ -1,6 +1,6 @@
 //! The stage: the real bot, connected to simulated systems, on a real bare repository.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
@@ -16,14 +16,14 @@ use crate::edges::cluster::Kubeconfig;
 use crate::edges::google::{Endpoints, TokenSource};
 use crate::estate::Estate;
 use crate::event::Event;
-use crate::name::{Owner, ProjectId};
 use crate::proposal::propose;
 use crate::render::House;
 use crate::shell::serve::{Bot, Settings};
 use crate::shell::worker::{Stepped, Worker};
 use crate::snapshot::{Entry, Snapshot, Tree};
 
-use super::github::{self, Github, Permission};
+use super::cast::{Cast, organisation, people};
+use super::github::{self, Github};
 use super::google::{self, Google};
 use super::kubernetes::{self, ArgoCrds, Kubernetes};
 use super::server::Wire;
@@ -39,16 +39,6 @@ const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
 const REPLICA: &str = "pipewright-0";
 /// More steps than any story needs: a bot that never rests is a bug, not a story.
 const MAX_STEPS: usize = 500;
-
-/// Who is who: played by the story, and known to the simulated GitHub.
-#[derive(Debug, Clone)]
-pub struct Cast {
-    /// Writes pull requests, and owns nothing.
-    pub author: String,
-    /// Speaks for the project that the story is about.
-    pub owner: String,
-    pub project: ProjectId,
-}
 
 /// Simulators, bot and people.
 pub struct Stage {
@@ -93,6 +83,7 @@ impl Stage {
                 app_slug: "pipewright".into(),
                 installation_id: 1,
                 directory: folder.path().join("github"),
+                clock: Some(clock.clone()),
             },
             files(tree),
         )
@@ -345,56 +336,4 @@ fn projects(estate: &Estate, house: &House) -> Vec<String> {
         .map(ToString::to_string)
         .chain([house.identity_project.to_string()])
         .collect()
-}
-
-/// The organisation that the estate's teams belong to.
-fn organisation(estate: &Estate) -> String {
-    all_owners(estate)
-        .iter()
-        .find_map(|owner| {
-            owner
-                .team()
-                .map(|(organisation, _)| organisation.to_owned())
-        })
-        .unwrap_or_else(|| "acme".to_owned())
-}
-
-fn all_owners(estate: &Estate) -> BTreeSet<Owner> {
-    estate
-        .projects
-        .values()
-        .flat_map(|project| &project.owners)
-        .chain(&estate.owners)
-        .cloned()
-        .collect()
-}
-
-/// One person for each team of the estate, one for each user, and a stranger who writes.
-fn people(github: &Github, estate: &Estate, project: ProjectId) -> Cast {
-    let author = "nina".to_owned();
-    github.add_user(&author, Permission::Write);
-    for owner in all_owners(estate) {
-        let login = person(&owner);
-        github.add_user(&login, Permission::Write);
-        if let Some((organisation, team)) = owner.team() {
-            github.add_team(organisation, team, &[&login]);
-        }
-    }
-    let owner = estate
-        .consenting_owners(&project)
-        .first()
-        .map_or_else(|| author.clone(), person);
-    Cast {
-        author,
-        owner,
-        project,
-    }
-}
-
-/// Who plays an owner: the user, or `lead-of-<team>`.
-fn person(owner: &Owner) -> String {
-    match owner.team() {
-        Some((_, team)) => format!("lead-of-{team}"),
-        None => owner.as_str().trim_start_matches('@').to_owned(),
-    }
 }

@@ -9,9 +9,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::command::{self, AuthorizedCommand, Command, CommandKey, CommandLine, Comment};
-use crate::edges::forge::ForgeError;
 use crate::edges::forge::comment::IfMissing;
-use crate::edges::forge::conversation::Reaction;
+use crate::edges::forge::{ForgeError, Reaction};
 use crate::event::{Lane, PullNumber};
 use crate::name::Digest;
 use crate::plan::commanded::Commanded;

@@ -98,8 +98,9 @@ async fn memberships(
         .flat_map(|pull| {
             pull.approvals
                 .iter()
-                .map(|review| review.login.clone())
-                .chain([pull.author.clone()])
+                .map(|review| review.login.as_str())
+                .chain(pull.speaking_author())
+                .map(str::to_owned)
         })
         .chain(commanded.iter().map(|one| one.actor.clone()))
         .collect();

@@ -181,11 +181,18 @@ impl Queue {
         self.added.notify_one();
     }
 
-    /// Puts a failed run back, to be tried later and later.
-    pub fn put_back(&self, lane: Lane, mut waiting: Waiting, now: Timestamp) {
+    /// Puts a failed run back, to be tried later and later, and not before `limited`: until
+    /// then GitHub takes nothing.
+    pub fn put_back(
+        &self,
+        lane: Lane,
+        mut waiting: Waiting,
+        now: Timestamp,
+        limited: Option<Timestamp>,
+    ) {
         waiting.failures += 1;
         let wait = Duration::from_secs(1 << waiting.failures.min(9)).min(LONGEST_WAIT);
-        waiting.due = Some(now + wait);
+        waiting.due = Some(now + wait).max(limited);
         self.put(lane, waiting);
     }
 
@@ -306,7 +313,7 @@ mod tests {
     fn a_failed_lane_waits_and_holds_nobody() {
         let queue = Queue::default();
         let default = || Lane::Default;
-        queue.put_back(default(), Waiting::default(), at(0));
+        queue.put_back(default(), Waiting::default(), at(0), None);
         queue.add(&Event::PullRequestChanged { number: 1 });
         let (turn, _) = lane(queue.take(at(1))).unwrap();
         assert_eq!(turn.lane(), &Lane::PullRequest(1));
@@ -314,7 +321,7 @@ mod tests {
         let (turn, waiting) = lane(queue.take(at(2))).unwrap();
         assert_eq!(turn.lane(), &default());
         drop(turn);
-        queue.put_back(default(), waiting, at(2));
+        queue.put_back(default(), waiting, at(2), None);
         assert!(matches!(queue.take(at(2)), Next::Later(due) if due == at(6)));
         // News does not wait for the backoff.
         queue.add(&Event::DefaultBranchPushed {

@@ -87,6 +87,7 @@ impl Bot {
             repository: repository.clone(),
             app_id: github_app_id,
             key_pem: github_key,
+            clock: clock.clone(),
         })
         .await
         .context("connect to GitHub")?;

@@ -11,7 +11,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::clock::Clock;
 use crate::command;
-use crate::edges::forge::{PullRequest, PullState};
+use crate::edges::forge::{ForgeError, PullRequest, PullState};
 use crate::edges::git::GitError;
 use crate::event::{Event, Lane, PullNumber};
 use crate::name::CommitSha;
@@ -117,7 +117,7 @@ impl Worker {
         tokio::select! {
             stepped = run => stepped,
             () = self.clock.sleep(LONGEST_RUN) => {
-                self.queue.put_back(lane.clone(), again, self.clock.now());
+                self.queue.put_back(lane.clone(), again, self.clock.now(), None);
                 Stepped::Failed(Some(lane), anyhow::anyhow!("it took longer than {LONGEST_RUN:?}"))
             }
         }
@@ -140,7 +140,9 @@ impl Worker {
         match self.run_lane(&lane, &waiting).await {
             Ok(()) => Stepped::Ran(Some(lane)),
             Err(error) => {
-                self.queue.put_back(lane.clone(), waiting, self.clock.now());
+                let limited = error.downcast_ref().and_then(ForgeError::retry_at);
+                self.queue
+                    .put_back(lane.clone(), waiting, self.clock.now(), limited);
                 Stepped::Failed(Some(lane), error)
             }
         }

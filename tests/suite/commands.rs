@@ -222,7 +222,7 @@ async fn an_owner_applies_what_was_pushed_directly() {
     assert!(suspended(&stage), "{:?}", replies(&stage, number, id));
     assert_eq!(reactions(&stage, number, id), ["eyes", "rocket"]);
     let said = replies(&stage, number, id).concat();
-    assert!(said.contains("**applied**"), "{said}");
+    assert!(said.contains(": applied: `crm`."), "{said}");
 }
 
 #[tokio::test]

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use http::{Method, StatusCode, Uri};
-use jiff::Timestamp;
 use pipewright::clock::Clock;
 use pipewright::edges::forge::webhook::decode;
 use pipewright::sandbox::github::Permission;
@@ -217,7 +216,8 @@ struct Played {
 }
 
 async fn play(story: &Story, death: Death) -> Played {
-    let clock = Clock::stepped(Timestamp::UNIX_EPOCH);
+    // The child has no other clock, and looks a week back for commands.
+    let clock = Clock::system();
     let stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
     stage.github.add_user(STRANGER, Permission::Write);
     let (writes, victim) = (Arc::default(), Victim::default());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright::name::{CommitSha, Digest, PipelineName};
-use pipewright::plan::approval::{ApprovingReview, Memberships, Reviewed};
+use pipewright::plan::approval::{ApprovingReview, Memberships, Pushers, Reviewed};
 use pipewright::plan::approve::{Approval, ApprovedPlan, Held, Mandate, Refusal, approve};
 use pipewright::plan::{Action, Intent, Plan};
 use pipewright::proposal::{Proposal, propose};
@@ -41,12 +41,13 @@ fn reviewed_by(pull: u64) -> Approval {
     }
 }
 
-/// A merged pull request by `author` that showed `digests`.
+/// A merged pull request by `author`, who alone pushed to it, that showed `digests`.
 pub fn merged(number: u64, author: &str, digests: &[(&str, &Digest)]) -> Reviewed {
     let head = commit(char::from_digit(u32::try_from(number).unwrap() % 10, 10).unwrap());
     Reviewed {
         number,
         author: author.into(),
+        pushers: Pushers::Known([author.to_lowercase()].into()),
         head,
         merge_commit: None,
         merged_at: Some(merged_at(number)),
@@ -321,6 +322,35 @@ fn consent_is_not_taken_from_anyone_else() {
             .approved()
             .contains_key(&name("orders"))
     );
+}
+
+#[test]
+fn nobody_elses_push_rides_on_an_authors_consent() {
+    let world = world();
+    let plan = world.plan(&default_branch(&repository()));
+    let orders = digest_of(&plan, "orders");
+    let decided = |pushers: Pushers, review: Option<&str>| {
+        let mut pull = merged(1, "Olga", &[("orders", &orders)]);
+        pull.pushers = pushers;
+        let pull = review.into_iter().fold(pull, approved_by);
+        let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+        approved.approved().contains_key(&name("orders"))
+    };
+    let known =
+        |logins: &[&str]| Pushers::Known(logins.iter().map(|login| (*login).to_owned()).collect());
+    assert!(decided(known(&["olga"]), None));
+    for others in [
+        known(&["olga", "mallory"]),
+        known(&["mallory"]),
+        known(&[]),
+        Pushers::Unknown,
+    ] {
+        assert!(!decided(others.clone(), None), "{others:?}");
+        assert!(
+            decided(others, Some("olga")),
+            "a review is one all the same"
+        );
+    }
 }
 
 #[test]

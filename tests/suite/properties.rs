@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright::name::PipelineName;
 use pipewright::object::{Kind, ObjectKey, Resource};
-use pipewright::plan::approval::{ApprovingReview, Memberships, Reviewed};
+use pipewright::plan::approval::{ApprovingReview, Memberships, Pushers, Reviewed};
 use pipewright::plan::approve::{Mandate, approve};
 use pipewright::plan::observed::Seen;
 use pipewright::proposal::{Proposal, propose};
@@ -148,6 +148,7 @@ fn mandate(plan: &pipewright::plan::Plan, reviewed: &BTreeSet<PipelineName>) -> 
         reviewed: vec![Reviewed {
             number: 1,
             author: "stranger".into(),
+            pushers: Pushers::Unknown,
             head,
             merge_commit: None,
             merged_at: None,

@@ -119,6 +119,53 @@ async fn one_is_held_the_other_applied_and_then_the_owner_comes_round() {
 }
 
 #[tokio::test]
+async fn an_owners_branch_that_somebody_else_pushed_to_needs_a_review() {
+    let mut stage = stage().await;
+    let orders = repository()["pipelines/orders/orders.yaml"].clone();
+    let change = |more: &str| Change::write("pipelines/orders/orders.yaml", orders.clone() + more);
+    let open = |stage: &Stage, branch: &str, more: &str| {
+        let changes = [change(more)];
+        let opened = stage
+            .github
+            .open_pull_request("lead-of-orders", branch, "Orders", &changes);
+        opened.unwrap()
+    };
+    let own = open(&stage, "own", "suspend: true\n");
+    stage.settle().await.unwrap();
+    stage.github.merge(own, "stranger").unwrap();
+    stage.github.delete_branch("own", "stranger").unwrap();
+    stage.settle().await.unwrap();
+    let suspended = |stage: &Stage| cron(stage, "orders").unwrap()["spec"]["suspend"].clone();
+    assert_eq!(suspended(&stage), true, "the owner's own work");
+
+    let mixed = open(
+        &stage,
+        "mixed",
+        "suspend: true\nowners: [\"@acme/orders\"]\n",
+    );
+    stage
+        .github
+        .push(mixed, "stranger", &[change("suspend: false\n")])
+        .unwrap();
+    stage.settle().await.unwrap();
+    stage.github.merge(mixed, "lead-of-orders").unwrap();
+    stage.settle().await.unwrap();
+    assert_eq!(suspended(&stage), true, "the stranger's push is held");
+    let said = bot_comments(&stage, mixed).concat();
+    assert!(said.contains("acme/orders"), "{said}");
+
+    stage.github.add_user("olga", Permission::Write);
+    let team = ["lead-of-orders", "olga"];
+    stage.github.add_team("acme", "orders", &team);
+    stage
+        .github
+        .review(mixed, "olga", ReviewState::Approved)
+        .unwrap();
+    stage.settle().await.unwrap();
+    assert_ne!(suspended(&stage), true, "somebody of the team has seen it");
+}
+
+#[tokio::test]
 async fn an_approval_does_not_move_to_a_plan_that_came_later() {
     let mut stage = stage().await;
     let number = stage

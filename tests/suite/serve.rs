@@ -35,9 +35,15 @@ fn serve(stage: &Stage) -> (Serving, String) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let serving = Serving(child);
     let mut said = String::new();
+    let mut url = None;
     while let Some(Ok(line)) = lines.next() {
-        if let Some((_, url)) = line.split_once("webhook.url=") {
-            let url = url.trim_matches('"').to_owned();
+        if let Some((_, found)) = line.split_once("webhook.url=") {
+            url = Some(found.trim_matches('"').to_owned());
+        }
+        // Before it holds the Lease it turns webhooks away.
+        if line.contains("holds the Lease")
+            && let Some(url) = url
+        {
             // Nobody may be left without a reader: a full pipe would stop it.
             std::thread::spawn(move || lines.for_each(drop));
             return (serving, url);

@@ -150,6 +150,7 @@ pub(super) mod tests {
                 digest: digest.clone(),
                 commit: commit.clone(),
                 pull: None,
+                by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
             },

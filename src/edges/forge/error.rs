@@ -4,9 +4,8 @@
 //! never anything that was sent: a request holds credentials, an answer's text does not.
 
 use std::error::Error;
-use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 
 /// The longest piece of GitHub's words that a message repeats. A proxy in between
@@ -36,12 +35,13 @@ pub enum ForgeError {
     /// GitHub read the request and will never take it.
     #[error("could not {attempt}: GitHub refuses the request ({message})")]
     Invalid { attempt: String, message: String },
-    /// Too many requests. Without `retry_after`, wait a minute at least and longer each time.
-    #[error("could not {attempt}: rate limited ({message})")]
-    RateLimited {
+    /// Too many requests: GitHub refused this one, or it was not even sent. Nothing of it
+    /// has happened, and all requests are refused until then.
+    #[error("could not {attempt}: GitHub's limits allow it from {until} on ({message})")]
+    Limited {
         attempt: String,
         message: String,
-        retry_after: Option<Duration>,
+        until: Timestamp,
     },
     /// No answer, or a server's failure. A write may have happened all the same.
     #[error("could not {attempt}: {message}")]
@@ -69,7 +69,15 @@ pub enum ForgeError {
 }
 
 impl ForgeError {
-    /// Sorts what octocrab reports. `attempt` reads on from "could not".
+    /// From when on it is worth trying again, if GitHub's limits say so.
+    pub fn retry_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Limited { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+
+    /// Sorts what octocrab reports, all but limits. `attempt` reads on from "could not".
     pub(super) fn classify(attempt: &str, error: octocrab::Error) -> Self {
         let attempt = attempt.to_owned();
         match error {
@@ -80,8 +88,7 @@ impl ForgeError {
                     message.push_str("; ");
                     message.push_str(&detail.to_string());
                 }
-                let headers = source.headers.unwrap_or_default();
-                Self::answered(attempt, source.status_code, &headers, &message)
+                Self::answered(attempt, source.status_code, &message)
             }
             octocrab::Error::JWT { source, .. } => Self::bad_key(source),
             error @ (octocrab::Error::Json { .. }
@@ -105,6 +112,15 @@ impl ForgeError {
         }
     }
 
+    /// A list has no end.
+    pub(super) fn too_many_pages(attempt: &str) -> Self {
+        Self::Unexpected {
+            attempt: attempt.to_owned(),
+            message: "the list has more pages than are read".to_owned(),
+            source: None,
+        }
+    }
+
     /// The App's key can not sign.
     pub(super) fn bad_key(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Setting {
@@ -116,19 +132,9 @@ impl ForgeError {
         }
     }
 
-    fn answered(attempt: String, status: StatusCode, headers: &HeaderMap, message: &str) -> Self {
-        let limited = status == StatusCode::TOO_MANY_REQUESTS
-            || status == StatusCode::FORBIDDEN
-                && (headers.contains_key("retry-after")
-                    || text(headers, "x-ratelimit-remaining") == Some("0")
-                    || message.contains("secondary rate limit"));
+    fn answered(attempt: String, status: StatusCode, message: &str) -> Self {
         let message = shortened(message);
         match status {
-            _ if limited => Self::RateLimited {
-                attempt,
-                message,
-                retry_after: retry_after(headers),
-            },
             StatusCode::UNAUTHORIZED => Self::Unauthorized { attempt, message },
             StatusCode::FORBIDDEN => Self::Forbidden { attempt, message },
             StatusCode::NOT_FOUND | StatusCode::GONE => Self::NotFound { attempt, message },
@@ -152,25 +158,8 @@ impl ForgeError {
     }
 }
 
-/// How long GitHub asks to wait. A reset is a moment, so it is measured against the
-/// answer's own date: this module has no clock, and GitHub's is the one that counts.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    if let Some(seconds) = text(headers, "retry-after") {
-        return seconds.parse().ok().map(Duration::from_secs);
-    }
-    let reset: i64 = text(headers, "x-ratelimit-reset")?.parse().ok()?;
-    let now: Timestamp = jiff::fmt::rfc2822::parse(text(headers, "date")?)
-        .ok()?
-        .timestamp();
-    let seconds = u64::try_from(reset.saturating_sub(now.as_second())).unwrap_or(0);
-    Some(Duration::from_secs(seconds))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
-}
-
-fn shortened(message: &str) -> String {
+/// GitHub's words, fit for a line of ours.
+pub(super) fn shortened(message: &str) -> String {
     let line: String = message
         .chars()
         .take(LONGEST_MESSAGE)
@@ -184,54 +173,22 @@ fn shortened(message: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answered(status: u16, headers: &[(&'static str, &str)], message: &str) -> ForgeError {
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
-        }
+    fn answered(status: u16, message: &str) -> ForgeError {
         let status = StatusCode::from_u16(status).unwrap();
-        ForgeError::answered("list reviews of #3".to_owned(), status, &map, message)
+        ForgeError::answered("list reviews of #3".to_owned(), status, message)
     }
 
     #[test]
     fn an_error_names_the_attempt_and_githubs_words() {
         assert_eq!(
-            answered(404, &[], "Not Found").to_string(),
+            answered(404, "Not Found").to_string(),
             "could not list reviews of #3: not found (Not Found)"
         );
     }
 
     #[test]
-    fn a_403_is_a_limit_only_when_github_says_so() {
-        let missing = answered(403, &[("x-ratelimit-remaining", "17")], "Resource");
-        assert!(matches!(missing, ForgeError::Forbidden { .. }));
-
-        for (status, headers, expected) in [
-            (429, vec![], None),
-            (403, vec![("retry-after", "7")], Some(7)),
-            (
-                403,
-                vec![
-                    ("x-ratelimit-remaining", "0"),
-                    ("x-ratelimit-reset", "784111787"),
-                    ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
-                ],
-                Some(10),
-            ),
-        ] {
-            let ForgeError::RateLimited { retry_after, .. } = answered(status, &headers, "slow")
-            else {
-                panic!("{status} {headers:?} should be a limit");
-            };
-            assert_eq!(retry_after, expected.map(Duration::from_secs));
-        }
-        let secondary = answered(403, &[], "You have exceeded a secondary rate limit.");
-        assert!(matches!(secondary, ForgeError::RateLimited { .. }));
-    }
-
-    #[test]
     fn a_proxys_page_is_cut_and_passes() {
-        let error = answered(502, &[], &"<html>\n\u{1b}".repeat(500));
+        let error = answered(502, &"<html>\n\u{1b}".repeat(500));
         assert!(matches!(error, ForgeError::Transient { .. }));
         let shown = error.to_string();
         assert!(shown.len() < 600 && !shown.contains(char::is_control));

@@ -3,14 +3,16 @@
 //! Own small structs stand for GitHub's answers, because a model that demands every
 //! field fails on the day one is renamed. Nothing is retried here: a repeated POST is a
 //! second comment. The one exception is octocrab's own, after a 401, which GitHub answers
-//! before any effect.
+//! before any effect; what else it could retry is a feature of it that is not compiled in.
 
 pub mod check;
 pub mod comment;
 pub mod conversation;
 pub mod digest;
 mod error;
+mod limits;
 pub mod pull;
+mod pushers;
 pub mod review;
 pub mod webhook;
 mod wire;
@@ -24,14 +26,19 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
 use http::header::{ACCEPT, HeaderName};
+use http::{Method, Uri};
 use octocrab::Octocrab;
 use octocrab::models::{AppId, InstallationId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
+use crate::clock::Clock;
+
+use self::limits::{Cost, Limits};
+use self::wire::{Door, Request};
+
+pub use self::conversation::Reaction;
 pub use self::error::ForgeError;
 pub use self::pull::{PullRequest, PullState};
 
@@ -103,6 +110,8 @@ pub struct ForgeConfig {
     pub repository: RepositoryName,
     pub app_id: u64,
     pub key_pem: SecretString,
+    /// What GitHub's limits are measured by.
+    pub clock: Clock,
 }
 
 /// The repository on GitHub. Clones share one connection pool and one token.
@@ -114,6 +123,7 @@ pub struct Forge {
 struct Inner {
     /// Kept once: octocrab's own clones would each ask for a token.
     client: Octocrab,
+    limits: Limits,
     repository: RepositoryName,
     app_id: u64,
     bot_login: String,
@@ -163,18 +173,28 @@ impl Forge {
         let app = app_client(config)?;
         let repository = &config.repository;
         let path = format!("/repos/{repository}/installation");
-        let installation: InstallationWire =
-            get_as_app(&app, &format!("find the App on {repository}"), &path).await?;
-        let AppWire { slug } = get_as_app(&app, "read the App", "/app").await?;
+        let limits = Limits::new(config.clock.clone());
+        let door = Door {
+            client: &app,
+            limits: &limits,
+        };
+        let attempt = format!("find the App on {repository}");
+        let request = Request::without_body(Method::GET, &path);
+        let installation = door.exchange(&attempt, Cost::Read, request).await?;
+        let InstallationWire { id } = installation.body;
+        let request = Request::without_body(Method::GET, "/app");
+        let app_itself = door.exchange("read the App", Cost::Read, request).await?;
+        let AppWire { slug } = app_itself.body;
         // The token is good for this repository only, however many the App is installed on.
         let client = app
-            .installation_builder(InstallationId(installation.id))
+            .installation_builder(InstallationId(id))
             .repositories(vec![repository.name().to_owned()])
             .build()
             .map_err(|error| ForgeError::classify("use the installation", error))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 client,
+                limits,
                 repository: repository.clone(),
                 app_id: config.app_id,
                 bot_login: format!("{slug}[bot]"),
@@ -187,8 +207,10 @@ impl Forge {
     /// # Errors
     /// If GitHub does not give one.
     pub async fn installation_token(&self) -> Result<SecretString, ForgeError> {
+        let attempt = "get a token";
+        let permit = self.limits().permit(attempt, Cost::Read).await?;
         let token = self.client().installation_token().await;
-        token.map_err(|error| ForgeError::classify("get a token", error))
+        token.map_err(|error| permit.failed(attempt, error))
     }
 
     pub fn repository(&self) -> &RepositoryName {
@@ -202,6 +224,10 @@ impl Forge {
 
     fn client(&self) -> &Octocrab {
         &self.inner.client
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.inner.limits
     }
 
     fn is_our_app(&self, app: Option<&AppIdWire>) -> bool {
@@ -253,15 +279,6 @@ fn base(url: &str) -> Result<Uri, ForgeError> {
             "needs http or https, a host, and neither credentials nor a query",
         )),
     }
-}
-
-async fn get_as_app<T: DeserializeOwned>(
-    app: &Octocrab,
-    attempt: &str,
-    path: &str,
-) -> Result<T, ForgeError> {
-    let answer = app.get(path, None::<&()>).await;
-    answer.map_err(|error| ForgeError::classify(attempt, error))
 }
 
 #[cfg(feature = "sandbox")]

@@ -11,7 +11,7 @@ use crate::event::PullNumber;
 use crate::name::CommitSha;
 
 /// Who wrote what an account that is gone left behind; GitHub shows the same.
-const GHOST: &str = "ghost";
+pub(super) const GHOST: &str = "ghost";
 
 /// A pull request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct PullRequest {
     pub title: String,
     pub author: String,
     pub head: CommitSha,
+    /// In the repository that the head lies in.
+    pub head_branch: String,
     pub base_branch: String,
     pub state: PullState,
     /// Absent unless it was merged.
@@ -181,6 +183,7 @@ impl From<PullWire> for PullRequest {
                 .user
                 .map_or_else(|| GHOST.to_owned(), |user| user.login),
             head: wire.head.sha,
+            head_branch: wire.head.r#ref,
             base_branch: wire.base.r#ref,
             merged_at: wire.merged_at,
             state,

@@ -17,13 +17,15 @@ impl Forge {
     /// # Errors
     /// If there is no such pull request, or GitHub does not answer.
     pub async fn reviewed(&self, number: PullNumber) -> Result<Reviewed, ForgeError> {
+        let pull = self.pull_request(number).await?;
+        let pushers = self.pushers(&pull).await?;
         let PullRequest {
             author,
             head,
             state,
             merged_at,
             ..
-        } = self.pull_request(number).await?;
+        } = pull;
         let attempt = format!("list reviews of #{number}");
         let path = self.path(&format!("/pulls/{number}/reviews"));
         let reviews: Vec<ReviewWire> = self.list(&attempt, &path).await?;
@@ -57,6 +59,7 @@ impl Forge {
         Ok(Reviewed {
             number,
             author,
+            pushers,
             head,
             merge_commit,
             merged_at,

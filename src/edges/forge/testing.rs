@@ -1,4 +1,6 @@
-//! A GitHub of a few canned answers, for the tests of this module.
+//! A GitHub of a few canned answers, and the simulated one, for the tests of this module.
+
+use std::collections::BTreeMap;
 
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -6,6 +8,8 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::{Forge, ForgeConfig};
+use crate::clock::Clock;
+use crate::sandbox::github::{Change, Github, Options, Permission};
 use crate::sandbox::server::Server;
 
 pub(super) const APP: u64 = 42;
@@ -17,6 +21,7 @@ pub(super) fn config(url: String, key: &str) -> ForgeConfig {
         repository: "acme/pipelines".parse().unwrap(),
         app_id: APP,
         key_pem: SecretString::from(key.to_owned()),
+        clock: Clock::system(),
     }
 }
 
@@ -45,4 +50,36 @@ pub(super) fn app() -> Router {
         .route(&format!("{REPO}/installation"), get(installation))
         .route("/app", get(app))
         .route("/app/installations/7/access_tokens", post(token))
+}
+
+/// The simulated GitHub with people and ada's pull request from the branch `a/b`, and a
+/// forge connected to it on the same clock.
+pub(super) async fn github(clock: &Clock) -> (Github, Forge, u64, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        owner: "acme".into(),
+        name: "pipelines".into(),
+        app_id: APP,
+        app_slug: "pipewright".into(),
+        installation_id: 7,
+        clock: None,
+        directory: directory.path().to_owned(),
+    };
+    let github = Github::start(options, BTreeMap::new()).await.unwrap();
+    for (login, permission) in [
+        ("ada", Permission::Write),
+        ("mia", Permission::Maintain),
+        ("tom", Permission::Triage),
+        ("adm", Permission::Admin),
+        ("eve", Permission::None),
+        ("helper[bot]", Permission::None),
+    ] {
+        github.add_user(login, permission);
+    }
+    let change = [Change::write("a", "b")];
+    let number = github.open_pull_request("ada", "a/b", "Add a", &change);
+    let mut config = config(github.url(), KEY);
+    config.clock = clock.clone();
+    let forge = Forge::connect(&config).await.unwrap();
+    (github, forge, number.unwrap(), directory)
 }

@@ -88,7 +88,7 @@ pub fn decode(
     let event = match event_name {
         "pull_request" => pull_request(read(event_name, body)?, default_branch),
         "pull_request_review" => review(&read(event_name, body)?, default_branch),
-        "issue_comment" => commented(&read(event_name, body)?),
+        "issue_comment" => issue_comment(read(event_name, body)?),
         "push" => push(read(event_name, body)?, default_branch),
         "merge_group" => merge_group(read(event_name, body)?, default_branch),
         "check_run" => {
@@ -134,47 +134,6 @@ struct Base {
 #[derive(Deserialize)]
 struct BaseRepository {
     id: Option<u64>,
-}
-
-#[derive(Deserialize)]
-struct CommentHook {
-    action: String,
-    issue: IssueOfComment,
-    comment: CommentOfHook,
-}
-
-#[derive(Deserialize)]
-struct IssueOfComment {
-    number: PullNumber,
-    /// Only there if the issue is a pull request.
-    pull_request: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct CommentOfHook {
-    id: CommentId,
-    user: Option<UserOfHook>,
-}
-
-#[derive(Deserialize)]
-struct UserOfHook {
-    r#type: Option<String>,
-}
-
-/// A person's new comment on a pull request. What is edited commands nothing, and what a
-/// machine writes neither.
-fn commented(hook: &CommentHook) -> Option<Event> {
-    let by_person = hook
-        .comment
-        .user
-        .as_ref()
-        .is_some_and(|user| user.r#type.as_deref() == Some("User"));
-    (hook.action == "created" && hook.issue.pull_request.is_some() && by_person).then_some(
-        Event::Commented {
-            number: hook.issue.number,
-            comment: hook.comment.id,
-        },
-    )
 }
 
 #[derive(Deserialize)]
@@ -231,6 +190,42 @@ fn review(hook: &ReviewHook, default_branch: &str) -> Option<Event> {
         && hook.pull_request.base.r#ref == default_branch;
     counts.then_some(Event::Reviewed {
         number: hook.pull_request.number,
+    })
+}
+
+#[derive(Deserialize)]
+struct IssueCommentHook {
+    action: String,
+    issue: Issue,
+    comment: Commented,
+}
+
+#[derive(Deserialize)]
+struct Issue {
+    number: PullNumber,
+    /// Only pull requests have it.
+    pull_request: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Commented {
+    id: CommentId,
+    user: Option<Account>,
+}
+
+#[derive(Deserialize)]
+struct Account {
+    r#type: String,
+}
+
+/// Which base the pull request has is not said here. An edited comment asks for nothing:
+/// somebody else may have edited it.
+fn issue_comment(hook: IssueCommentHook) -> Option<Event> {
+    let by_person = hook.comment.user.is_some_and(|user| user.r#type == "User");
+    let counts = hook.action == "created" && hook.issue.pull_request.is_some() && by_person;
+    counts.then_some(Event::Commented {
+        number: hook.issue.number,
+        comment: hook.comment.id,
     })
 }
 

@@ -5,17 +5,21 @@
 
 use std::ops::ControlFlow;
 
-use octocrab::FromResponse;
+use axum::body::HttpBody;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use octocrab::{FromResponse, Octocrab};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::limits::{Cost, Limits, Permit};
 use super::{Forge, ForgeError};
 
 /// GitHub's largest page.
-const PAGE: usize = 100;
+pub(super) const PAGE: usize = 100;
 
 /// A server that always names one more page must not hold a lane for ever.
-const MOST_PAGES: usize = 200;
+pub(super) const MOST_PAGES: usize = 200;
 
 impl Forge {
     pub(super) async fn get<T: DeserializeOwned>(
@@ -23,18 +27,23 @@ impl Forge {
         attempt: &str,
         path: &str,
     ) -> Result<T, ForgeError> {
-        let answer = self.client().get(path, None::<&()>).await;
-        answer.map_err(|error| ForgeError::classify(attempt, error))
+        Ok(self.page(attempt, path).await?.body)
     }
 
+    /// Makes something. What only changes something is a PATCH.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         attempt: &str,
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ForgeError> {
-        let answer = self.client().post(path, Some(body)).await;
-        answer.map_err(|error| ForgeError::classify(attempt, error))
+        let request = Request {
+            method: Method::POST,
+            path,
+            body: Some(body),
+        };
+        let answer = self.door().exchange(attempt, Cost::Creation, request);
+        Ok(answer.await?.body)
     }
 
     pub(super) async fn patch<T: DeserializeOwned>(
@@ -43,15 +52,36 @@ impl Forge {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ForgeError> {
-        let answer = self.client().patch(path, Some(body)).await;
-        answer.map_err(|error| ForgeError::classify(attempt, error))
+        let request = Request {
+            method: Method::PATCH,
+            path,
+            body: Some(body),
+        };
+        let answer = self.door().exchange(attempt, Cost::Write, request);
+        Ok(answer.await?.body)
     }
 
     pub(super) async fn delete(&self, attempt: &str, path: &str) -> Result<(), ForgeError> {
-        let failed = |error| ForgeError::classify(attempt, error);
-        let response = self.client()._delete(path, None::<&()>).await;
-        let answer = octocrab::map_github_error(response.map_err(failed)?).await;
-        answer.map(drop).map_err(failed)
+        let request = Request::without_body(Method::DELETE, path);
+        let permit = self.limits().permit(attempt, Cost::Write).await?;
+        self.door().send(&permit, attempt, request).await.map(drop)
+    }
+
+    /// One page, with the header that says whether there are more.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        attempt: &str,
+        path: &str,
+    ) -> Result<Answer<T>, ForgeError> {
+        let request = Request::without_body(Method::GET, path);
+        self.door().exchange(attempt, Cost::Read, request).await
+    }
+
+    fn door(&self) -> Door<'_> {
+        Door {
+            client: self.client(),
+            limits: self.limits(),
+        }
     }
 
     /// Every item of a list. An item that moves to an earlier page between two requests
@@ -80,18 +110,12 @@ impl Forge {
         items: fn(P) -> Vec<T>,
         mut keep: impl FnMut(T) -> ControlFlow<()>,
     ) -> Result<(), ForgeError> {
-        let failed = |error| ForgeError::classify(attempt, error);
         let joint = if path.contains('?') { '&' } else { '?' };
         for number in 1..=MOST_PAGES {
             let address = format!("{path}{joint}per_page={PAGE}&page={number}");
-            let response = self.client()._get(address).await.map_err(failed)?;
-            let response = octocrab::map_github_error(response).await.map_err(failed)?;
-            let link = response.headers().get(http::header::LINK);
-            let next = link.map(|link| {
-                let link = link.to_str().unwrap_or_default();
-                link.contains("rel=\"next\"")
-            });
-            let page = items(P::from_response(response).await.map_err(failed)?);
+            let answer: Answer<P> = self.page(attempt, &address).await?;
+            let next = answer.link().map(|link| link.contains("rel=\"next\""));
+            let page = items(answer.body);
             let full = page.len() >= PAGE;
             for item in page {
                 if keep(item).is_break() {
@@ -104,11 +128,84 @@ impl Forge {
                 return Ok(());
             }
         }
-        Err(ForgeError::Unexpected {
-            attempt: attempt.to_owned(),
-            message: format!("the list has more than {MOST_PAGES} pages"),
-            source: None,
-        })
+        Err(ForgeError::too_many_pages(attempt))
+    }
+}
+
+/// What GitHub answered to a request that it took.
+pub(super) struct Answer<T> {
+    headers: HeaderMap,
+    pub(super) body: T,
+}
+
+impl<T> Answer<T> {
+    /// The header that names other pages; absent when everything fitted into one.
+    pub(super) fn link(&self) -> Option<&str> {
+        let link = self.headers.get(http::header::LINK)?;
+        Some(link.to_str().unwrap_or_default())
+    }
+}
+
+/// The one way out: whatever is sent was let through by the limits.
+#[derive(Clone, Copy)]
+pub(super) struct Door<'f> {
+    pub(super) client: &'f Octocrab,
+    pub(super) limits: &'f Limits,
+}
+
+/// What is asked of GitHub; it is sent by a [`Door`].
+pub(super) struct Request<'r, B> {
+    pub(super) method: Method,
+    pub(super) path: &'r str,
+    pub(super) body: Option<&'r B>,
+}
+
+impl<'r> Request<'r, ()> {
+    pub(super) fn without_body(method: Method, path: &'r str) -> Self {
+        Self {
+            method,
+            path,
+            body: None,
+        }
+    }
+}
+
+impl Door<'_> {
+    pub(super) async fn exchange<T: DeserializeOwned>(
+        self,
+        attempt: &str,
+        cost: Cost,
+        request: Request<'_, impl Serialize>,
+    ) -> Result<Answer<T>, ForgeError> {
+        let permit = self.limits.permit(attempt, cost).await?;
+        let response = self.send(&permit, attempt, request).await?;
+        let headers = response.headers().clone();
+        let body = T::from_response(response).await;
+        let body = body.map_err(|error| ForgeError::classify(attempt, error))?;
+        Ok(Answer { headers, body })
+    }
+
+    async fn send<B: Serialize>(
+        self,
+        permit: &Permit<'_>,
+        attempt: &str,
+        request: Request<'_, B>,
+    ) -> Result<
+        http::Response<impl HttpBody<Data = Bytes, Error = octocrab::Error> + Send + use<B>>,
+        ForgeError,
+    > {
+        let answered = async {
+            let builder = http::Request::builder()
+                .method(request.method)
+                .uri(request.path);
+            let request = self.client.build_request(builder, request.body)?;
+            let response = self.client.execute(request).await?;
+            octocrab::map_github_error(response).await
+        };
+        let response = answered.await;
+        let response = response.map_err(|error| permit.failed(attempt, error))?;
+        permit.taken(response.headers());
+        Ok(response)
     }
 }
 

@@ -1,11 +1,12 @@
 //! What people do: the handle by which a test or the sandbox's story moves the simulated GitHub.
 //!
-//! The actor must have been added. Comments, reviews and pull requests from forks need no permission,
-//! as in a public repository; whatever moves a branch does.
+//! The actor must have been added; the login of another App ends with `[bot]`. Comments, reviews and
+//! pull requests from forks need no permission, as in a public repository; whatever moves a branch does.
 
 use anyhow::{Context, bail};
 use serde_json::json;
 
+use super::activity::{Way, moved};
 use super::moves::{
     author_or, dequeue, enqueue, land, main, merge_commit, move_branch, open, synchronize, tell,
     test_merge,
@@ -76,7 +77,7 @@ impl Github {
         let head = world.git.commit(&base, changes, title, &by, at)?;
         let reference = format!("refs/heads/{branch}");
         world.git.set_ref(&reference, Some(&head))?;
-        webhook::push(world, &reference, NOWHERE, &head, &by)?;
+        moved(world, Way::Push, &reference, NOWHERE, &head, &by)?;
         let owner = world.options.owner.clone();
         open(world, &by, owner, branch, title, head)
     }
@@ -142,7 +143,7 @@ impl Github {
         let before = main(world)?;
         let at = world.tick();
         let after = world.git.commit(&before, changes, message, &by, at)?;
-        move_branch(world, MAIN, &before, &after, &by)?;
+        move_branch(world, Way::Push, MAIN, &before, &after, &by)?;
         Ok(after)
     }
 
@@ -156,8 +157,28 @@ impl Github {
         let base = world.open_pull(number)?.base_ref.clone();
         let before = world.git.branch(&base).context("the base is gone")?;
         let after = merge_commit(world, number, &by, &before)?;
-        land(world, number, &by, &before, &after)?;
+        land(world, Way::Merge, number, &by, &before, &after)?;
         Ok(after)
+    }
+
+    /// Removes a branch, as the button on a merged or closed pull request does.
+    ///
+    /// # Errors
+    /// If the actor may not, an open pull request needs it, or there is none.
+    pub fn delete_branch(&self, branch: &str, login: &str) -> anyhow::Result<()> {
+        let world = &mut *self.world.lock();
+        let by = world.actor(login, Permission::Write)?;
+        let head = world.git.branch(branch).context("no such branch")?;
+        let mut open = world.pulls.values().filter(|pull| {
+            pull.state == PullState::Open && (pull.head_ref == branch || pull.base_ref == branch)
+        });
+        if branch == MAIN || open.next().is_some() {
+            bail!("{branch} is needed");
+        }
+        world.tick();
+        let reference = format!("refs/heads/{branch}");
+        world.git.set_ref(&reference, None)?;
+        moved(world, Way::Push, &reference, &head, NOWHERE, &by)
     }
 
     /// Closes without merging.
@@ -327,6 +348,17 @@ impl Github {
         world.tick();
         world.comments.remove(&id);
         webhook::issue_comment(world, "deleted", &comment, &by.login, json!({}))
+    }
+
+    /// Reacts to a comment, which tells no webhook.
+    ///
+    /// # Errors
+    /// If there is no such actor or comment, or GitHub has no such reaction.
+    pub fn react(&self, id: u64, login: &str, content: &str) -> anyhow::Result<()> {
+        let world = &mut *self.world.lock();
+        let by = world.actor(login, Permission::None)?;
+        rest_comments::give(world, id, by.login, content.to_owned())?;
+        Ok(())
     }
 
     /// Presses "Re-run" on a check run, which GitHub leaves as it is.

@@ -1,18 +1,20 @@
 //! GitHub with one repository: REST for an App, git over HTTP, webhooks, and a handle for what people do.
 //!
-//! Left out: branch protection (rules are shown, not enforced), rate limits and conditional requests,
+//! Left out: branch protection (rules are shown, not enforced), conditional requests,
 //! drafts, squash and rebase merges, file contents over REST, the delivery log and redelivery, every
 //! webhook but those in `webhook`, shallow and partial clones, pushes over HTTP, and GraphQL.
 //! `mergeable` is known at once, where GitHub first answers null and computes it.
 //! Names of the repository are compared with case; labels are made by their first use.
 //!
-//! Nothing depends on a clock or on chance (a token's expiry excepted), so a story told twice gives
+//! Nothing depends on chance, nor on a clock that was not given (a token's expiry excepted), so a story told twice gives
 //! the same ids, instants and commits.
 
+mod activity;
 mod answer;
 mod check_fields;
 mod control;
 mod git_http;
+mod limits;
 mod look;
 mod moves;
 mod objects;
@@ -41,9 +43,11 @@ use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::sandbox::server::{Server, Wire};
 
 pub use control::Edit;
+pub use limits::{Limits, RetryAfter};
 pub use repository::Change;
 pub use webhook::Delivery;
 pub use world::{
@@ -68,6 +72,8 @@ pub struct Options {
     pub installation_id: u64,
     /// The bare git repository is made in it, as `NAME.git`.
     pub directory: PathBuf,
+    /// What instants are read off. Without one, each change comes a second after the last.
+    pub clock: Option<Clock>,
 }
 
 /// A running GitHub; the last clone of it that is dropped stops it.
@@ -89,7 +95,7 @@ impl Github {
             login: options.owner.clone(),
             id: objects::OWNER_ID,
         };
-        let git = Repository::create(path, files, &owner, world::EPOCH)?;
+        let git = Repository::create(path, files, &owner, world::started(options.clock.as_ref()))?;
         let world = World::new(options, git);
         let (apps, tokens, git) = (
             rest_app::routes(&world),
@@ -101,12 +107,14 @@ impl Github {
             git_http::routes(&world),
         );
         let shared = Shared::new(world);
+        let limits = from_fn_with_state(shared.clone(), limits::keep);
         let guard = from_fn_with_state(shared.clone(), rest_app::require_token);
         let router = Router::new()
             .merge(
                 tokens
                     .fallback(answer::not_found)
                     .method_not_allowed_fallback(answer::not_found)
+                    .layer(limits)
                     .layer(guard),
             )
             .merge(apps)

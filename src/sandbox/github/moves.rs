@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::activity::{Way, moved};
 use super::repository::{Change, MAIN, Person};
 use super::webhook::{self, MergeGroup, NOWHERE};
 use super::world::{Permission, PullRequest, PullState, World};
@@ -84,7 +85,7 @@ pub(super) fn synchronize(
     if !fork {
         let reference = format!("refs/heads/{}", pull.head_ref);
         world.git.set_ref(&reference, Some(&after))?;
-        webhook::push(world, &reference, &before, &after, &by)?;
+        moved(world, Way::Push, &reference, &before, &after, &by)?;
     }
     let reference = format!("refs/pull/{number}/head");
     world.git.set_ref(&reference, Some(&after))?;
@@ -121,6 +122,7 @@ pub(super) fn merge_commit(
 /// Moves the base of a pull request to the commit that merges it.
 pub(super) fn land(
     world: &mut World,
+    way: Way,
     number: u64,
     by: &Person,
     before: &str,
@@ -138,12 +140,13 @@ pub(super) fn land(
     let reference = format!("refs/pull/{number}/merge");
     world.git.set_ref(&reference, None)?;
     tell(world, "closed", number, by, json!({}))?;
-    move_branch(world, &base, before, after, by)
+    move_branch(world, way, &base, before, after, by)
 }
 
 /// Moves a branch, and with it the test merges of what is open for it.
 pub(super) fn move_branch(
     world: &mut World,
+    way: Way,
     name: &str,
     before: &str,
     after: &str,
@@ -151,7 +154,7 @@ pub(super) fn move_branch(
 ) -> anyhow::Result<()> {
     let reference = format!("refs/heads/{name}");
     world.git.set_ref(&reference, Some(after))?;
-    webhook::push(world, &reference, before, after, by)?;
+    moved(world, way, &reference, before, after, by)?;
     let waiting: Vec<u64> = world
         .pulls
         .values()
@@ -215,7 +218,7 @@ pub(super) fn enqueue(world: &mut World, number: u64, by: &Person) -> anyhow::Re
     let head = merge_commit(world, number, by, &base)?;
     let reference = group_ref(number, &base);
     world.git.set_ref(&reference, Some(&head))?;
-    webhook::push(world, &reference, NOWHERE, &head, by)?;
+    moved(world, Way::Push, &reference, NOWHERE, &head, by)?;
     let group = group(&reference, &head, &base);
     webhook::merge_group(world, "checks_requested", &group, &by.login, json!({}))?;
     Ok(head)
@@ -230,12 +233,12 @@ pub(super) fn dequeue(world: &mut World, number: u64, by: &Person) -> anyhow::Re
     let head = refs
         .get(&reference)
         .with_context(|| format!("pull request {number} is not in the queue"))?;
-    land(world, number, by, &base, head)?;
+    land(world, Way::MergeQueue, number, by, &base, head)?;
     let group = group(&reference, head, &base);
     let more = json!({ "reason": "merged" });
     webhook::merge_group(world, "destroyed", &group, &by.login, more)?;
     world.git.set_ref(&reference, None)?;
-    webhook::push(world, &reference, head, NOWHERE, by)?;
+    moved(world, Way::Push, &reference, head, NOWHERE, by)?;
     Ok(head.clone())
 }
 

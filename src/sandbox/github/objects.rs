@@ -90,18 +90,22 @@ fn urls(base: &str, templates: &[(&str, &str)]) -> Value {
     Value::Object(fields)
 }
 
-/// Whoever has that login: a person, the App's bot, or the organization.
+/// Whoever has that login: a person, the organization, or an App's bot, which `[bot]` ends.
 pub(super) fn account(world: &World, login: &str) -> Value {
+    let known = world.user(login).map_or(0, |user| user.id);
+    let app = login.strip_suffix("[bot]");
     let (id, kind, prefix) = if login == world.bot() {
         (BOT_ID, "Bot", "BOT")
+    } else if app.is_some() {
+        (known, "Bot", "BOT")
     } else if login.eq_ignore_ascii_case(&world.options.owner) {
         (OWNER_ID, "Organization", "O")
     } else {
-        (world.user(login).map_or(0, |user| user.id), "User", "U")
+        (known, "User", "U")
     };
-    let page = match kind {
-        "Bot" => format!("{}/apps/{}", world.url, world.options.app_slug),
-        _ => format!("{}/{login}", world.url),
+    let page = match app {
+        Some(app) => format!("{}/apps/{app}", world.url),
+        None => format!("{}/{login}", world.url),
     };
     let api = format!("{}/users/{login}", world.url);
     let mut account = json!({

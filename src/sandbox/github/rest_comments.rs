@@ -120,15 +120,35 @@ async fn react(State(shared): State<Shared>, Number(id): Number, Fields(fields):
     let mut world = shared.lock();
     let login = world.bot();
     let content = text(&fields, "content")?.unwrap_or_default();
-    let comment = world.comments.get(&id).ok_or_else(Refusal::not_found)?;
+    if !world.comments.contains_key(&id) {
+        return Err(Refusal::not_found());
+    }
     if !REACTIONS.contains(&content.as_str()) {
         return Err(Refusal::validation(json!({
             "resource": "Reaction", "field": "content", "code": "invalid",
         })));
     }
+    let (given, status) = give(&mut world, id, login, content)?;
+    let answer = reaction(&world, &given);
+    Ok((status, axum::Json(answer)).into_response())
+}
+
+/// Adds a reaction to a comment; one that is there stays as it is.
+pub(super) fn give(
+    world: &mut World,
+    id: u64,
+    login: String,
+    content: String,
+) -> anyhow::Result<(Reaction, StatusCode)> {
+    if !REACTIONS.contains(&content.as_str()) {
+        anyhow::bail!("there is no reaction {content}");
+    }
+    let Some(comment) = world.comments.get(&id) else {
+        anyhow::bail!("there is no comment {id}");
+    };
     let mut there = comment.reactions.iter();
     if let Some(there) = there.find(|one| one.login == login && one.content == content) {
-        return ok(reaction(&world, there));
+        return Ok((there.clone(), StatusCode::OK));
     }
     let added = Reaction {
         id: world.next_id(),
@@ -136,11 +156,10 @@ async fn react(State(shared): State<Shared>, Number(id): Number, Fields(fields):
         content,
         created_at: world.tick(),
     };
-    let answer = reaction(&world, &added);
     if let Some(comment) = world.comments.get_mut(&id) {
-        comment.reactions.push(added);
+        comment.reactions.push(added.clone());
     }
-    created(answer)
+    Ok((added, StatusCode::CREATED))
 }
 
 async fn reactions(State(shared): State<Shared>, Number(id): Number, query: Query) -> Answer {

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 use serde_json::{Value, json};
 
+use super::activity;
 use super::answer::{Answer, Page, Query, Refusal, ok};
 use super::objects;
 use super::world::{Permission, Shared, World};
@@ -13,6 +14,7 @@ pub(super) fn routes(world: &World) -> Router<Shared> {
     let base = format!("/repos/{}", world.full_name());
     Router::new()
         .route(&base, get(repository))
+        .route(&format!("{base}/activity"), get(activity::list))
         .route(&format!("{base}/branches/{{*branch}}"), get(branch))
         .route(&format!("{base}/rules/branches/{{*branch}}"), get(rules))
         .route(

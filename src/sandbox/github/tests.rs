@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::git_http::{Line, Lines};
 use super::*;
+use crate::clock::Clock;
 
 const FETCH: &str = "application/x-git-upload-pack-request";
 
@@ -33,6 +34,7 @@ impl Bench {
             app_id: 7,
             app_slug: "pipewright".to_owned(),
             installation_id: 70,
+            clock: None,
             directory: directory.path().to_owned(),
         };
         let files = BTreeMap::from([
@@ -632,4 +634,124 @@ async fn a_strict_client_reads_the_objects() {
     assert_eq!(issue.user.login, "pipewright[bot]");
     let repository = client.repos("acme", "data").get().await.unwrap();
     assert_eq!(repository.default_branch.as_deref(), Some("main"));
+}
+
+#[tokio::test]
+async fn moves_of_a_branch_are_listed_newest_first_and_paged_by_cursor() {
+    let bench = Bench::new().await;
+    bench.github.add_user("mia", Permission::Maintain);
+    let number = bench.proposal();
+    let pushed = bench.github.push(number, "ada", &[Change::write("b", "2")]);
+    let forced = bench
+        .github
+        .force_push(number, "mia", &[Change::write("b", "3")]);
+    bench.github.merge(number, "mia").unwrap();
+    bench.github.delete_branch("add-b", "mia").unwrap();
+    let all = bench.get("/activity?ref=refs/heads/add-b").await;
+    let all = all.as_array().unwrap();
+    let kinds: Vec<_> = all.iter().map(|it| it["activity_type"].clone()).collect();
+    assert_eq!(
+        kinds,
+        ["branch_deletion", "force_push", "push", "branch_creation"]
+    );
+    assert_eq!(all[2]["after"], pushed.unwrap());
+    assert_eq!(
+        (&all[1]["before"], &all[1]["after"]),
+        (&all[2]["after"], &json!(forced.unwrap()))
+    );
+    assert_eq!(
+        (&all[1]["actor"]["login"], &all[1]["ref"]),
+        (&json!("mia"), &json!("refs/heads/add-b"))
+    );
+
+    let merged = bench.get("/activity?ref=main&direction=desc").await;
+    assert_eq!(merged[0]["activity_type"], "pr_merge");
+
+    let mut path = "/activity?ref=add-b&per_page=3".to_owned();
+    let mut seen = Vec::new();
+    for pages in 1.. {
+        let answer = bench.send(Method::GET, &path, json!({})).await;
+        let link = answer
+            .headers()
+            .get("link")
+            .map(|link| link.to_str().unwrap().to_owned());
+        let page: Vec<Value> = answer.json().await.unwrap();
+        seen.extend(page);
+        let next = link
+            .as_deref()
+            .and_then(|link| link.split_once(">; rel=\"next\""));
+        let Some((address, _)) = next else {
+            assert_eq!(pages, 2);
+            break;
+        };
+        path = address.split_once("/repos/acme/data").unwrap().1.to_owned();
+    }
+    assert_eq!(&seen, all);
+}
+
+#[tokio::test]
+async fn limits_refuse_as_github_does_and_only_when_they_are_set() {
+    let bench = Bench::new().await;
+    let number = bench.proposal();
+    let path = format!("/issues/{number}/comments");
+    let clock = Clock::stepped("2026-03-01T12:00:00Z".parse().unwrap());
+    let say = || bench.send(Method::POST, &path, json!({"body": "Hello"}));
+    assert!(!say().await.headers().contains_key("x-ratelimit-limit"));
+    bench.github.limit(Limits {
+        creations_a_minute: 2,
+        requests_an_hour: 5,
+        ..Limits::documented(clock.clone())
+    });
+    assert_eq!(say().await.status(), StatusCode::CREATED);
+    clock.advance(Duration::from_secs(20));
+    assert_eq!(say().await.headers()["x-ratelimit-remaining"], "3");
+    let refused = say().await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(refused.headers()["retry-after"], "40");
+    let body: Value = refused.json().await.unwrap();
+    let message = body["message"].as_str().unwrap();
+    assert!(message.contains("secondary rate limit"), "{message}");
+    clock.advance(Duration::from_secs(40));
+    assert_eq!(say().await.status(), StatusCode::CREATED);
+
+    for _ in 0..2 {
+        bench.get("/pulls").await;
+    }
+    let refused = bench.send(Method::GET, "/pulls", json!({})).await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    let headers = refused.headers();
+    assert!(!headers.contains_key("retry-after"));
+    assert_eq!(headers["x-ratelimit-remaining"], "0");
+    assert_eq!(headers["x-ratelimit-reset"], "1772370000");
+    assert_eq!(headers["date"], "Sun, 01 Mar 2026 12:01:00 GMT");
+    bench.github.unlimit();
+    bench.get("/pulls").await;
+}
+
+#[tokio::test]
+async fn a_strangers_and_a_machines_comments_are_told_to_the_webhook() {
+    let bench = Bench::new().await;
+    bench.github.set_webhook("http://127.0.0.1:9/", "s");
+    bench.github.add_user("helper[bot]", Permission::None);
+    let number = bench.proposal();
+    bench.github.drop_deliveries();
+    for (login, kind) in [("eve", "User"), ("helper[bot]", "Bot")] {
+        let id = bench.github.comment(number, login, "/plan").unwrap();
+        bench.github.react(id, "ada", "eyes").unwrap();
+        bench.github.edit_comment(id, "ada", "/apply").unwrap();
+        let told: Vec<Value> = bench
+            .github
+            .take_deliveries()
+            .iter()
+            .map(|one| serde_json::from_slice(&one.body).unwrap())
+            .collect();
+        let actions: Vec<_> = told.iter().map(|one| one["action"].clone()).collect();
+        assert_eq!(actions, ["created", "edited"]);
+        assert_eq!(told[1]["sender"]["login"], "ada");
+        let user = &told[1]["comment"]["user"];
+        assert_eq!(
+            (&user["login"], &user["type"]),
+            (&json!(login), &json!(kind))
+        );
+    }
 }

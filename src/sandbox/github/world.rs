@@ -8,11 +8,20 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::Options;
+use super::activity::Activity;
+use super::limits::Counted;
 use super::repository::{Person, Repository};
 use super::webhook::{Delivery, Hook};
+use crate::clock::Clock;
 
-/// 2026-01-01T00:00:00Z. A wall clock would make two runs of one story differ.
-pub(super) const EPOCH: i64 = 1_767_225_600;
+/// 2026-01-01T00:00:00Z: without a clock, or with one that shows less, it begins here, so
+/// that two runs of one story do not differ.
+const EPOCH: i64 = 1_767_225_600;
+
+/// What the clock shows, in seconds.
+pub(super) fn started(clock: Option<&Clock>) -> i64 {
+    clock.map_or(EPOCH, |clock| clock.now().as_second().max(EPOCH))
+}
 
 /// What a person may do in the repository, in rising order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,7 +183,8 @@ pub(super) struct World {
     pub(super) git: Repository,
     /// Where the server listens; every link points there.
     pub(super) url: String,
-    ticks: i64,
+    /// The instant of the last change.
+    last: i64,
     last_id: u64,
     last_number: u64,
     pub(super) tokens: BTreeSet<String>,
@@ -186,6 +196,9 @@ pub(super) struct World {
     pub(super) issues: BTreeMap<u64, Issue>,
     pub(super) comments: BTreeMap<u64, Comment>,
     pub(super) check_runs: BTreeMap<u64, CheckRun>,
+    /// Oldest first.
+    pub(super) activity: Vec<Activity>,
+    pub(super) limits: Option<Counted>,
     pub(super) hook: Option<Hook>,
     pub(super) queue: VecDeque<Delivery>,
     pub(super) deliveries: u64,
@@ -194,10 +207,10 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(options: Options, git: Repository) -> Self {
         Self {
+            last: started(options.clock.as_ref()),
             options,
             git,
             url: String::new(),
-            ticks: 0,
             last_id: 1000,
             last_number: 0,
             tokens: BTreeSet::new(),
@@ -209,16 +222,23 @@ impl World {
             issues: BTreeMap::new(),
             comments: BTreeMap::new(),
             check_runs: BTreeMap::new(),
+            activity: Vec::new(),
+            limits: None,
             hook: None,
             queue: VecDeque::new(),
             deliveries: 0,
         }
     }
 
-    /// The instant of the next change: one second after the last.
+    /// The instant of the next change: the clock's, and a second after the last at least.
     pub(super) fn tick(&mut self) -> i64 {
-        self.ticks += 1;
-        EPOCH + self.ticks
+        self.last = started(self.options.clock.as_ref()).max(self.last + 1);
+        self.last
+    }
+
+    /// The instant of the last change.
+    pub(super) fn now(&self) -> i64 {
+        self.last
     }
 
     /// Ids are unique across all kinds, so that mixing two up can not go unseen.

@@ -154,3 +154,31 @@ fn garbage_is_an_error_and_no_crash() {
     let wrong = json!({"repository": {"full_name": "acme/pipelines"}, "action": "opened"});
     assert!(try_decode("pull_request", wrong.to_string().as_bytes()).is_err());
 }
+
+#[test]
+fn comments() {
+    let body = |action, pull: Value, kind| {
+        json!({"action": action, "issue": {"number": 3, "pull_request": pull},
+               "comment": {"id": 7, "user": {"login": "ada", "type": kind}}})
+    };
+    let (pull, commented) = (
+        json!({"url": "x"}),
+        [Event::Commented {
+            number: 3,
+            comment: 7,
+        }],
+    );
+    check(
+        "issue_comment",
+        body("created", pull.clone(), "User"),
+        &commented,
+    );
+    for action in ["edited", "deleted"] {
+        check("issue_comment", body(action, pull.clone(), "User"), &[]);
+    }
+    check("issue_comment", body("created", Value::Null, "User"), &[]);
+    check("issue_comment", body("created", pull.clone(), "Bot"), &[]);
+    let mut nobody = body("created", pull, "User");
+    nobody["comment"]["user"] = Value::Null;
+    check("issue_comment", nobody, &[]);
+}

@@ -72,10 +72,10 @@ pub struct Serve {
     /// Name of this replica; no two may share one. A pod's own name by default.
     #[arg(long, env = "PIPEWRIGHT_REPLICA")]
     replica: Option<String>,
-    /// Where other replicas reach this one, such as `http://POD_IP:8080`. Without it, a
-    /// webhook that arrives at another replica fails while this one acts.
-    #[arg(long, env = "PIPEWRIGHT_REPLICA_URL")]
-    replica_url: Option<String>,
+    /// Where other replicas reach this one: the pod's own address. Without it, a webhook that
+    /// arrives at another replica fails while this one acts.
+    #[arg(long, env = "PIPEWRIGHT_REPLICA_HOST")]
+    replica_host: Option<String>,
 }
 
 /// Secrets are never on the command line: their text may come in these variables.
@@ -145,7 +145,7 @@ fn settings(
         resource_manager_url,
         google_token_file,
         replica,
-        replica_url,
+        replica_host,
     } = arguments;
     let mut missing = Missing::default();
     let repository = missing.need(
@@ -243,7 +243,7 @@ fn settings(
         replica: replica
             .or_else(|| variable("HOSTNAME"))
             .unwrap_or_else(unlike_any_other),
-        replica_url,
+        replica_host,
     })
 }
 

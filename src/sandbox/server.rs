@@ -87,6 +87,12 @@ impl Wire {
             .count()
     }
 
+    /// How many exchanges so far are such.
+    pub fn count(&self, such: impl Fn(&Exchange) -> bool) -> usize {
+        let inner = lock(&self.inner);
+        inner.traffic.iter().filter(|one| such(one)).count()
+    }
+
     /// Waits until `what` was answered; what was answered before counts.
     pub async fn seen(&self, what: impl Fn(&Exchange) -> bool) {
         loop {

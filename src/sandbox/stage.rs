@@ -142,6 +142,23 @@ impl Stage {
         Ok(())
     }
 
+    /// One more bot, with a name and a mirror of its own. It does not get webhooks yet.
+    ///
+    /// # Errors
+    /// If it can not connect.
+    pub async fn replica(&self, name: &str) -> anyhow::Result<Bot> {
+        let (house, clock) = (self.worker.house.clone(), self.worker.clock.clone());
+        let folder = self.folder.path();
+        let settings = settings(&self.github, &self.kubernetes, &self.google, folder, house)?;
+        let settings = Settings {
+            mirror: folder.join(format!("mirror-of-{name}")),
+            replica: name.to_owned(),
+            replica_host: Some("127.0.0.1".to_owned()),
+            ..settings
+        };
+        Bot::connect(settings, clock).await
+    }
+
     /// Delivers what GitHub has to say and lets the bot work, until both are quiet.
     ///
     /// # Errors
@@ -315,7 +332,7 @@ fn settings(
         },
         google_token: TokenSource::Fixed(SecretString::from(GOOGLE_TOKEN.to_owned())),
         replica: REPLICA.to_owned(),
-        replica_url: None,
+        replica_host: None,
     })
 }
 

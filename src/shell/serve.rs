@@ -1,7 +1,7 @@
 //! `pipewright serve`: the bot, for real. Reads its settings, connects every edge, and runs
 //! worker, server and timer until one of them ends or somebody says stop.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,8 +48,8 @@ pub struct Settings {
     pub google_token: TokenSource,
     /// Who this replica is among its like; no two may share a name.
     pub replica: String,
-    /// Where the other replicas reach this one, for handing webhooks over.
-    pub replica_url: Option<String>,
+    /// The host by which the other replicas reach this one, for handing webhooks over.
+    pub replica_host: Option<String>,
 }
 
 /// A connected bot that has not begun to work.
@@ -80,7 +80,7 @@ impl Bot {
             endpoints,
             google_token,
             replica,
-            replica_url,
+            replica_host,
         } = settings;
         let forge = Forge::connect(&ForgeConfig {
             api_url: github_url,
@@ -112,6 +112,11 @@ impl Bot {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen on {listen}"))?;
+        let port = listener.local_addr()?.port();
+        let address = replica_host.map(|host| match host.parse::<IpAddr>() {
+            Ok(ip) => format!("http://{}", SocketAddr::new(ip, port)),
+            Err(_) => format!("http://{host}:{port}"),
+        });
         let edges = Edges {
             forge,
             git,
@@ -128,7 +133,7 @@ impl Bot {
                 memory: Memory::default(),
             },
             door,
-            keeper: Keeper::new(LEASE, replica, replica_url, LEASE_LASTS),
+            keeper: Keeper::new(LEASE, replica, address, LEASE_LASTS),
             listener,
         })
     }

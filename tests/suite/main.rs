@@ -25,6 +25,8 @@ mod lanes;
 mod model;
 mod planning;
 mod properties;
+#[cfg(feature = "sandbox")]
+mod replicas;
 mod rights;
 #[cfg(feature = "sandbox")]
 mod scenarios;

@@ -27,9 +27,9 @@ impl Scene<'_, '_> {
             .collect()
     }
 
-    /// The comment's lines before the first fold, as a person sees them.
+    /// The last comment's lines before the first fold, as a person sees them.
     pub(super) fn quote(&mut self, number: u64) -> anyhow::Result<()> {
-        let body = self.bot_comments(number).concat();
+        let body = self.bot_comments(number).pop().unwrap_or_default();
         let mut text = String::new();
         for line in body
             .lines()
@@ -105,6 +105,15 @@ impl Scene<'_, '_> {
     }
 
     /// `ROLE grantee` of each entry.
+    /// Names of the runs.
+    pub(super) fn runs(&self) -> Vec<String> {
+        let objects = self.stage.kubernetes.objects().into_iter();
+        let runs =
+            objects.filter(|object| object.get("kind").and_then(Value::as_str) == Some("Workflow"));
+        runs.filter_map(|run| Some(run.pointer("/metadata/name")?.as_str()?.to_owned()))
+            .collect()
+    }
+
     pub(super) fn dataset_access(&self) -> Vec<String> {
         let dataset = self
             .stage

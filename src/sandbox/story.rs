@@ -5,7 +5,10 @@
 
 use serde_json::Value;
 
+use crate::event::Event;
+
 use super::github::{Change, ReviewState};
+use super::kubernetes::Ending;
 use super::stage::Stage;
 use super::teller::Teller;
 
@@ -56,6 +59,7 @@ pub async fn play(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<
     scene.fix(first).await?;
     scene.merge_without_consent(first).await?;
     scene.owner_agrees(first).await?;
+    scene.rerun(first).await?;
     scene.share().await?;
     scene.remove().await?;
     scene.rest().await
@@ -101,7 +105,7 @@ impl Scene<'_, '_> {
     async fn start(&mut self) -> anyhow::Result<()> {
         self.teller
             .step("the bot starts on a repository whose pipelines nobody has reviewed yet")?;
-        self.stage.worker.queue.add(&crate::event::Event::Sweep);
+        self.stage.worker.queue.add(&Event::Sweep);
         self.stage.settle().await?;
         let writes = self.stage.google.wire().writes_to(":setIamPolicy");
         self.teller.see(
@@ -239,6 +243,47 @@ impl Scene<'_, '_> {
         Ok(())
     }
 
+    async fn rerun(&mut self, number: u64) -> anyhow::Result<()> {
+        let (author, owner) = (
+            self.stage.cast.author.clone(),
+            self.stage.cast.owner.clone(),
+        );
+        self.teller.step(&format!(
+            "{author} comments /rerun, and then {owner} does; the run fails"
+        ))?;
+        self.stage.github.comment(number, &author, "/rerun")?;
+        self.stage.settle().await?;
+        self.quote(number)?;
+        let refused = self.bot_comments(number).concat();
+        self.teller.see(
+            "who owns nothing is told who may",
+            self.runs().is_empty() && refused.contains("not done"),
+        )?;
+        let comment = self.stage.github.comment(number, &owner, "/rerun")?;
+        self.stage.settle().await?;
+        let runs = self.runs();
+        self.teller
+            .see("one run, made of the schedule", runs.len() == 1)?;
+        self.stage.kubernetes.argo_step()?;
+        for run in &runs {
+            let (namespace, why) = (super::stage::NAMESPACE, "the database refuses the login");
+            self.stage
+                .kubernetes
+                .finish_run(namespace, run, Ending::Failed, why, None)?;
+        }
+        // As it does by itself after a while.
+        let look = Event::Commented { number, comment };
+        self.stage.worker.queue.add(&look);
+        self.stage.settle().await?;
+        self.quote(number)?;
+        let said = self.bot_comments(number).concat();
+        self.teller.see(
+            "the run's own words come back to the pull request",
+            said.contains("refuses the login"),
+        )?;
+        Ok(())
+    }
+
     async fn share(&mut self) -> anyhow::Result<()> {
         let (author, owner) = (
             self.stage.cast.author.clone(),
@@ -320,7 +365,7 @@ impl Scene<'_, '_> {
                 + stage.github.wire().writes_to("/comments")
         };
         let before = writes(self.stage);
-        self.stage.worker.queue.add(&crate::event::Event::Sweep);
+        self.stage.worker.queue.add(&Event::Sweep);
         self.stage.settle().await?;
         self.teller.see(
             "there is nothing left to do, and nothing is done",

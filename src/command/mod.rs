@@ -105,6 +105,10 @@ pub enum Command {
 pub struct Claim {
     pub key: CommandKey,
     pub claimed_at: Timestamp,
+    /// When its effect was seen to be there. From then on it is not brought about again,
+    /// even if somebody takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_at: Option<Timestamp>,
 }
 
 /// What a person may do in the repository. Higher includes lower.

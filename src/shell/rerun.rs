@@ -1,9 +1,10 @@
 //! `/rerun`: a run now, of what the schedules run at night.
 //!
 //! The run's name follows from the command, so the API server refuses a second one. Runs
-//! are forgotten after a while, so what was begun is claimed in the cluster before: a claim
-//! without its run is made up for soon after, and later on called unknown. At most once
-//! always, exactly once within retention.
+//! are forgotten, or deleted by somebody who wants to stop one, so what is begun is claimed
+//! in the cluster before, and noted as made after: a run that was made once and is gone is
+//! called unknown, and one that was surely never made is made up for. At most once always,
+//! exactly once within retention.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,8 +21,8 @@ use super::worker::Worker;
 
 /// When a run that has not ended is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
-/// How long a claim without its run means that the run was not made yet. Later it may have
-/// been made, ended and forgotten.
+/// How long a claim that does not say that its run was made means that it was not. Later it
+/// may have been made, ended and forgotten.
 const CERTAIN: Duration = Duration::from_secs(3600);
 
 /// How far one pipeline's part of the command is.
@@ -92,30 +93,36 @@ impl Worker {
         if claim.is_none() && is_busy(cluster, wanted).await? {
             return Ok(Part::UnderWay);
         }
-        let claimed_at = match claim {
-            Some(claim) => claim.claimed_at,
+        let claim = match claim {
+            Some(claim) => claim,
             None => {
                 let claim = Claim {
                     key,
                     claimed_at: now,
+                    made_at: None,
                 };
-                cluster.claim(name, &claim).await?;
-                now
+                cluster.claim(name, &claim).await?
             }
         };
-        let is_certain = now < claimed_at + CERTAIN;
+        let may_make = claim.made_at.is_none() && now < claim.claimed_at + CERTAIN;
         let (mut ended, mut under_way) = (Vec::new(), false);
         for (cron, tables) in wanted {
             let workflow = rerun_name(cron, key);
             match cluster.run(&workflow).await? {
                 Some(run) if run.phase.is_final() => ended.push(told(name, &run)),
                 Some(_) => under_way = true,
-                None if is_certain => {
-                    cluster.submit(cron, &workflow, tables, now).await?;
-                    under_way = true;
-                }
+                None if may_make => match cluster.submit(cron, &workflow, tables, now).await {
+                    Ok(_) => under_way = true,
+                    Err(ClusterError::NotFound { .. }) => {
+                        ended.push(told_of(name, workflow, report::Phase::NotApplied));
+                    }
+                    Err(error) => return Err(error),
+                },
                 None => ended.push(told_of(name, workflow, report::Phase::Gone)),
             }
+        }
+        if claim.made_at.is_none() {
+            cluster.note_made(name, key, now).await?;
         }
         Ok(if under_way {
             Part::UnderWay

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use http::{Method, StatusCode};
 use jiff::Timestamp;
 use pipewright::clock::Clock;
 use pipewright::event::Event;
 use pipewright::sandbox::github::{Change, Permission};
 use pipewright::sandbox::kubernetes::{Ending, Tick};
+use pipewright::sandbox::server::Fault;
 use pipewright::sandbox::stage::{NAMESPACE, Stage};
 use serde_json::Value;
 
@@ -155,21 +157,34 @@ async fn a_rerun_of_chosen_tables_runs_only_the_schedules_that_copy_them() {
 }
 
 #[tokio::test]
-async fn what_was_claimed_and_is_gone_is_called_unknown_and_not_repeated() {
+async fn what_was_run_and_is_gone_is_called_unknown_and_not_repeated() {
     let (mut stage, number) = merged(CRM).await;
     let id = comment(&mut stage, number, OWNER, "/rerun").await;
     let run = name(&runs(&stage)[0]);
+    // Somebody stops it, by kubectl.
     stage.kubernetes.remove("Workflow", NAMESPACE, &run);
-    // Just after it was claimed, the run can only not have been made yet.
-    later(&mut stage).await;
-    assert_eq!(runs(&stage).len(), 1);
-    stage.kubernetes.remove("Workflow", NAMESPACE, &run);
-    stage.worker.clock.advance(Duration::from_secs(3600));
     later(&mut stage).await;
     assert_eq!(runs(&stage).len(), 0);
     let said = replies(&stage, number, id).concat();
     assert!(said.contains("unknown"), "{said}");
     assert_eq!(reactions(&stage, number, id), ["eyes", "rocket"]);
+}
+
+#[tokio::test]
+async fn a_claim_from_long_ago_is_not_taken_up() {
+    let (mut stage, number) = merged(CRM).await;
+    stage.kubernetes.wire().fail_with(|method, uri| {
+        let makes = *method == Method::POST && uri.path().contains("/workflows");
+        makes.then(|| Fault::Refuse(StatusCode::INTERNAL_SERVER_ERROR, "not now".into()))
+    });
+    let id = stage.github.comment(number, OWNER, "/rerun").unwrap();
+    assert!(stage.settle().await.is_err(), "claimed, and not made");
+    stage.kubernetes.wire().heal();
+    stage.worker.clock.advance(Duration::from_secs(3600));
+    later(&mut stage).await;
+    assert_eq!(runs(&stage).len(), 0, "it may have been made and forgotten");
+    let said = replies(&stage, number, id).concat();
+    assert!(said.contains("unknown"), "{said}");
 }
 
 #[tokio::test]

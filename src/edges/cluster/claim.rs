@@ -3,6 +3,7 @@
 //! They have a key of their own in its ConfigMap. A Record is applied and claims are merged,
 //! so neither write touches the other's key, and the last one's removal takes both.
 
+use jiff::Timestamp;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use serde_json::{Value, json};
 
@@ -58,18 +59,23 @@ impl Cluster {
         Ok(standing.unwrap_or_else(|| claim.clone()))
     }
 
-    /// Forgets the claim of that key, if there is one.
+    /// Notes that the effect of a claimed command is there. A second time changes nothing.
     ///
     /// # Errors
     /// If the cluster does not.
-    pub async fn release(
+    pub async fn note_made(
         &self,
         pipeline: &PipelineName,
         key: CommandKey,
+        now: Timestamp,
     ) -> Result<(), ClusterError> {
-        let attempt = format!("release the command {key} of {pipeline}");
-        let remove = |claims: &mut Vec<Claim>| claims.retain(|claim| claim.key != key);
-        match self.change(&attempt, pipeline, remove).await {
+        let attempt = format!("note what the command {key} made for {pipeline}");
+        let note = |claims: &mut Vec<Claim>| {
+            for claim in claims.iter_mut().filter(|claim| claim.key == key) {
+                claim.made_at.get_or_insert(now);
+            }
+        };
+        match self.change(&attempt, pipeline, note).await {
             Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }

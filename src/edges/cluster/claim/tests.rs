@@ -17,6 +17,7 @@ fn claim(comment: u64) -> Claim {
     Claim {
         key: CommandKey { comment, line: 1 },
         claimed_at: noon + after,
+        made_at: None,
     }
 }
 
@@ -35,21 +36,27 @@ async fn records_and_claims_never_lose_each_other() {
     cluster.put_record(&record).await.unwrap();
     assert_eq!(cluster.claims(&orders()).await.unwrap(), [claim(1)]);
     cluster.claim(&orders(), &claim(2)).await.unwrap();
-    cluster.release(&orders(), claim(1).key).await.unwrap();
-    assert_eq!(cluster.claims(&orders()).await.unwrap(), [claim(2)]);
+    let noon = claim(0).claimed_at;
+    cluster
+        .note_made(&orders(), claim(1).key, noon)
+        .await
+        .unwrap();
+    let made = Claim {
+        made_at: Some(noon),
+        ..claim(1)
+    };
+    assert_eq!(cluster.claims(&orders()).await.unwrap(), [made, claim(2)]);
     let seen = cluster.observe().await.unwrap();
     assert_eq!(seen.records[&orders()], record);
     assert!(seen.broken_records.is_empty() && seen.objects.is_empty());
 
-    cluster.release(&orders(), claim(2).key).await.unwrap();
-    let stored = kubernetes
-        .get("ConfigMap", "data", "record-orders")
+    let writes = kubernetes.wire().writes();
+    let later = noon + std::time::Duration::from_secs(60);
+    cluster
+        .note_made(&orders(), claim(1).key, later)
+        .await
         .unwrap();
-    assert_eq!(
-        stored["data"].as_object().unwrap().len(),
-        1,
-        "no empty list is left"
-    );
+    assert_eq!(kubernetes.wire().writes(), writes, "it is noted once");
     cluster.claim(&orders(), &claim(3)).await.unwrap();
     cluster.remove_record(&orders()).await.unwrap();
     assert_eq!(kubernetes.get("ConfigMap", "data", "record-orders"), None);
@@ -61,8 +68,11 @@ async fn the_first_claim_of_a_key_stands_and_needs_a_record() {
     let refused = cluster.claim(&orders(), &claim(1)).await;
     assert!(matches!(refused, Err(ClusterError::NotFound { .. })));
     assert_eq!(cluster.claims(&orders()).await.unwrap(), []);
-    cluster.release(&orders(), claim(1).key).await.unwrap();
-
+    let now = claim(1).claimed_at;
+    cluster
+        .note_made(&orders(), claim(1).key, now)
+        .await
+        .unwrap();
     cluster.put_record(&record("orders")).await.unwrap();
     assert_eq!(cluster.claim(&orders(), &claim(1)).await.unwrap(), claim(1));
     let writes = kubernetes.wire().writes();
@@ -124,6 +134,7 @@ fn the_oldest_make_room_and_all_fit_in_theirs() {
             line: u32::MAX,
         },
         claimed_at: Timestamp::MAX,
+        made_at: Some(Timestamp::MAX),
     };
     assert!(json!(vec![longest; MOST]).to_string().len() < ROOM_BYTES);
 }

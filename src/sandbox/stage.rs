@@ -23,7 +23,7 @@ use crate::shell::worker::{Stepped, Worker};
 use crate::snapshot::{Entry, Snapshot, Tree};
 
 use super::cast::{Cast, organisation, people};
-use super::github::{self, Github};
+use super::github::{self, Delivery, Github};
 use super::google::{self, Google};
 use super::kubernetes::{self, ArgoCrds, Kubernetes};
 use super::server::Wire;
@@ -40,6 +40,9 @@ const REPLICA: &str = "pipewright-0";
 /// More steps than any story needs: a bot that never rests is a bug, not a story.
 const MAX_STEPS: usize = 500;
 
+/// What becomes of deliveries on their way to the bot.
+type Carrier = dyn FnMut(Vec<Delivery>) -> Vec<Delivery> + Send;
+
 /// Simulators, bot and people.
 pub struct Stage {
     pub github: Github,
@@ -48,6 +51,7 @@ pub struct Stage {
     pub worker: Worker,
     pub cast: Cast,
     deliveries: Vec<Value>,
+    carrier: Option<Box<Carrier>>,
     folder: TempDir,
 }
 
@@ -122,6 +126,7 @@ impl Stage {
             worker: bot.serve_in_background(),
             cast,
             deliveries: Vec::new(),
+            carrier: None,
             folder,
         })
     }
@@ -199,7 +204,10 @@ impl Stage {
     /// # Errors
     /// If the bot refuses a delivery.
     pub async fn deliver(&mut self) -> anyhow::Result<usize> {
-        let deliveries = self.github.take_deliveries();
+        let mut deliveries = self.github.take_deliveries();
+        if let Some(carrier) = &mut self.carrier {
+            deliveries = carrier(deliveries);
+        }
         for delivery in &deliveries {
             let status = self.github.send(delivery).await?;
             anyhow::ensure!(
@@ -214,6 +222,14 @@ impl Stage {
             }));
         }
         Ok(deliveries.len())
+    }
+
+    /// Hands what is queued to `carrier` from now on: only what it gives back is delivered.
+    pub fn carry_with(
+        &mut self,
+        carrier: impl FnMut(Vec<Delivery>) -> Vec<Delivery> + Send + 'static,
+    ) {
+        self.carrier = Some(Box::new(carrier));
     }
 
     /// What a `pipewright serve` of its own needs in its environment to work here.

@@ -18,7 +18,7 @@ mod crashes;
 #[cfg(feature = "sandbox")]
 mod door;
 #[cfg(feature = "sandbox")]
-mod essence;
+mod events;
 mod example;
 #[cfg(feature = "sandbox")]
 mod lanes;

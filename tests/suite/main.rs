@@ -23,6 +23,7 @@ mod example;
 #[cfg(feature = "sandbox")]
 mod lanes;
 mod model;
+mod mutants;
 mod planning;
 mod properties;
 #[cfg(feature = "sandbox")]

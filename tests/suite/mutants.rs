@@ -1,0 +1,47 @@
+//! The seeded bugs of `tests/mutants` are still bugs: each change has its place in the code,
+//! and stands in the table of docs/architecture.md. What finds them, `run.py` shows.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Mutant {
+    name: String,
+    promise: String,
+    file: String,
+    old: Vec<String>,
+    new: Vec<String>,
+    run: Vec<String>,
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn every_seeded_bug_has_its_place_and_its_row() {
+    let mutants: Vec<Mutant> = serde_json::from_str(&read("tests/mutants/mutants.json")).unwrap();
+    assert!(mutants.len() >= 20);
+    let names: BTreeSet<&str> = mutants.iter().map(|mutant| mutant.name.as_str()).collect();
+    assert_eq!(names.len(), mutants.len(), "no two are called the same");
+    let table = read("docs/architecture.md");
+    let wrong: Vec<String> = mutants
+        .iter()
+        .filter_map(|mutant| {
+            let old = mutant.old.join("\n");
+            let places = read(&mutant.file).matches(&old).count();
+            let row = format!("| {} | {} |", mutant.name, mutant.promise);
+            let problem = match () {
+                () if places != 1 => format!("its text is there {places} times"),
+                () if mutant.new == mutant.old => "it changes nothing".to_owned(),
+                () if mutant.run.is_empty() => "nothing is to find it".to_owned(),
+                () if !table.contains(&row) => format!("docs/architecture.md lacks {row}"),
+                () => return None,
+            };
+            Some(format!("{}: {problem}", mutant.name))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// The longest that a wait for a point in time goes without looking at the wall clock:
 /// it may be set, and a machine may sleep.
@@ -32,6 +32,8 @@ struct Stepped {
     /// By when they are due, then by who came first.
     sleepers: BTreeMap<(Timestamp, u64), oneshot::Sender<()>>,
     arrivals: u64,
+    /// Told of every arrival.
+    arrived: Arc<Notify>,
 }
 
 impl Clock {
@@ -47,6 +49,7 @@ impl Clock {
                 now: start,
                 sleepers: BTreeMap::new(),
                 arrivals: 0,
+                arrived: Arc::default(),
             }))),
         }
     }
@@ -106,6 +109,25 @@ impl Clock {
         }
     }
 
+    /// As [`Clock::advance`], to a point in time; one that has passed changes nothing.
+    pub fn advance_to(&self, at: Timestamp) {
+        if let Ok(left) = Duration::try_from(at.duration_since(self.now())) {
+            self.advance(left);
+        }
+    }
+
+    /// Sees who begins to sleep from now on.
+    pub fn newcomers(&self) -> Newcomers {
+        let since = match &self.kind {
+            Kind::System => 0,
+            Kind::Stepped(stepped) => lock(stepped).arrivals,
+        };
+        Newcomers {
+            clock: self.clone(),
+            since,
+        }
+    }
+
     /// When the next sleeper of a stepped clock is due.
     pub fn next_wake(&self) -> Option<Timestamp> {
         match &self.kind {
@@ -114,6 +136,37 @@ impl Clock {
                 .sleepers
                 .first_key_value()
                 .map(|(&(due, _), _)| due),
+        }
+    }
+}
+
+/// Who begins to sleep on a stepped clock after this was made.
+#[derive(Debug)]
+pub struct Newcomers {
+    clock: Clock,
+    since: u64,
+}
+
+impl Newcomers {
+    /// When the first of them is due, once there is one who still sleeps. A system clock
+    /// wakes its sleepers itself: then this never returns.
+    pub async fn due(&self) -> Timestamp {
+        let Kind::Stepped(stepped) = &self.clock.kind else {
+            return std::future::pending().await;
+        };
+        let arrived = lock(stepped).arrived.clone();
+        loop {
+            // Before the look, so that no arrival falls between the two.
+            let next = arrived.notified();
+            let first = lock(stepped)
+                .sleepers
+                .keys()
+                .find(|(_, arrival)| *arrival >= self.since)
+                .map(|(due, _)| *due);
+            match first {
+                Some(due) => return due,
+                None => next.await,
+            }
         }
     }
 }
@@ -140,6 +193,7 @@ impl<'clock> Sleeper<'clock> {
         let key = (due, inner.arrivals);
         inner.arrivals += 1;
         inner.sleepers.insert(key, wake);
+        inner.arrived.notify_waiters();
         Some(Self {
             stepped,
             key,
@@ -233,6 +287,23 @@ mod tests {
                 .now_or_never()
                 .is_some()
         );
+    }
+
+    #[tokio::test]
+    async fn only_who_came_since_is_seen() {
+        let clock = Clock::stepped(noon());
+        let mut early = Box::pin(clock.sleep(seconds(1)));
+        assert!(early.as_mut().now_or_never().is_none());
+        let newcomers = clock.newcomers();
+        let mut seen = Box::pin(newcomers.due());
+        assert!(seen.as_mut().now_or_never().is_none());
+        let mut late = Box::pin(clock.sleep(seconds(30)));
+        assert!(late.as_mut().now_or_never().is_none());
+        let due = seen.await;
+        assert_eq!(due, later(noon(), seconds(30)));
+        clock.advance_to(due);
+        assert!(late.now_or_never().is_some());
+        assert!(newcomers.due().now_or_never().is_none(), "nobody is left");
     }
 
     #[test]

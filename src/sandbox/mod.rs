@@ -9,6 +9,7 @@ mod eyes;
 pub mod github;
 pub mod google;
 pub mod kubernetes;
+mod line;
 pub mod server;
 pub mod stage;
 pub mod story;

@@ -1,23 +1,35 @@
 //! What every simulator is made of: a loopback server that records its traffic and can be told to fail.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use futures::stream;
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+
+use super::line::{Lines, Reset};
 
 /// More than any real body the simulators take (GitHub's largest webhook is 25 MB).
 const BODY_LIMIT: usize = 32 << 20;
 
+/// Requests of all servers of the process so far.
+static ARRIVALS: AtomicU64 = AtomicU64::new(0);
+
 /// One request and its answer, in the order the server saw them.
 #[derive(Debug, Clone)]
 pub struct Exchange {
+    /// Rises with each request, whichever server of the process got it.
+    pub arrival: u64,
     pub method: Method,
     /// Path with query, as sent.
     pub uri: String,
@@ -36,13 +48,35 @@ impl Exchange {
     }
 }
 
+/// Whether a request asks for a change: signing in, fetching and reading a policy are POSTs,
+/// and change nothing.
+pub fn asks_for_a_change(method: &Method, uri: &Uri) -> bool {
+    let harmless = ["/access_tokens", "/git-upload-pack", ":getIamPolicy"];
+    let path = uri.path();
+    method != Method::GET
+        && method != Method::HEAD
+        && !harmless.iter().any(|end| path.ends_with(end))
+}
+
 /// How a request goes wrong.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// Answered with this status and body, without any effect.
     Refuse(StatusCode, String),
+    /// The same, with the seconds after which to come back.
+    Busy(StatusCode, String, u32),
     /// The effect happens, the answer is this one: the classic lost reply.
     LoseAnswer(StatusCode, String),
+    /// The connection is reset before any effect.
+    Reset,
+    /// The effect happens, and the connection is reset where the answer should be.
+    ResetAfter,
+    /// The effect happens, and the connection ends amid the answer.
+    BreakOff,
+    /// The effect happens, and half of the answer comes as if it were the whole.
+    Truncate,
+    /// Nothing happens until the clock shows this; then all is well.
+    Slow(Clock, Timestamp),
 }
 
 /// Decides for each request whether it fails; asked in order, before any effect.
@@ -65,6 +99,11 @@ impl Wire {
     /// Everything seen so far.
     pub fn traffic(&self) -> Vec<Exchange> {
         lock(&self.inner).traffic.clone()
+    }
+
+    /// Takes out everything seen so far: it is not counted and not shown any more.
+    pub fn take_traffic(&self) -> Vec<Exchange> {
+        std::mem::take(&mut lock(&self.inner).traffic)
     }
 
     /// How many requests so far could have changed something.
@@ -130,6 +169,7 @@ impl Server {
     pub async fn start(router: Router) -> std::io::Result<Self> {
         let wire = Wire::default();
         let router = router.layer(from_fn_with_state(wire.clone(), record));
+        let service = router.into_make_service_with_connect_info::<Reset>();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let addr = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -138,7 +178,7 @@ impl Server {
                 // Err means that the Server was dropped, which is the signal.
                 let _ = stopped.await;
             };
-            let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+            let serving = axum::serve(Lines(listener), service).with_graceful_shutdown(shutdown);
             if let Err(error) = serving.await {
                 tracing::warn!(%error, "simulator stopped");
             }
@@ -160,7 +200,13 @@ impl Server {
     }
 }
 
-async fn record(State(wire): State<Wire>, request: Request, next: Next) -> Response {
+async fn record(
+    State(wire): State<Wire>,
+    ConnectInfo(line): ConnectInfo<Reset>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let arrival = ARRIVALS.fetch_add(1, Ordering::SeqCst);
     let (parts, body) = request.into_parts();
     let Ok(bytes) = to_bytes(body, BODY_LIMIT).await else {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();
@@ -179,23 +225,27 @@ async fn record(State(wire): State<Wire>, request: Request, next: Next) -> Respo
     );
     let streams = uri.contains("watch=");
     let request = Request::from_parts(parts, Body::from(bytes.clone()));
-    let answer = match fault {
-        Some(Fault::Refuse(status, body)) => (status, body).into_response(),
-        Some(Fault::LoseAnswer(status, body)) => {
-            next.run(request).await;
-            (status, body).into_response()
-        }
-        None => next.run(request).await,
-    };
-    let (parts, body) = answer.into_parts();
+    let answer = answer(fault.as_ref(), request, next).await;
+    let (mut parts, body) = answer.into_parts();
     let status = parts.status;
     let (response, body) = if streams {
         (Bytes::new(), body)
     } else {
         let whole = to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
-        (whole.clone(), Body::from(whole))
+        let body = match fault {
+            Some(Fault::BreakOff) => {
+                parts.headers.insert(header::CONTENT_LENGTH, whole.len().into());
+                broken_off(half(&whole))
+            }
+            _ => Body::from(whole.clone()),
+        };
+        (whole, body)
     };
+    if matches!(fault, Some(Fault::Reset | Fault::ResetAfter)) {
+        line.now();
+    }
     lock(&wire.inner).traffic.push(Exchange {
+        arrival,
         method,
         uri,
         headers,
@@ -205,6 +255,50 @@ async fn record(State(wire): State<Wire>, request: Request, next: Next) -> Respo
     });
     wire.answered.notify_waiters();
     Response::from_parts(parts, body)
+}
+
+/// What the fault leaves of the effect and of the answer.
+async fn answer(fault: Option<&Fault>, request: Request, next: Next) -> Response {
+    match fault {
+        Some(Fault::Refuse(status, body)) => (*status, body.clone()).into_response(),
+        Some(Fault::Busy(status, body, seconds)) => {
+            let later = [(header::RETRY_AFTER, seconds.to_string())];
+            (*status, later, body.clone()).into_response()
+        }
+        Some(Fault::LoseAnswer(status, body)) => {
+            next.run(request).await;
+            (*status, body.clone()).into_response()
+        }
+        Some(Fault::Reset) => StatusCode::BAD_GATEWAY.into_response(),
+        Some(Fault::Truncate) => {
+            let (mut parts, body) = next.run(request).await.into_parts();
+            let whole = to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, Body::from(half(&whole)))
+        }
+        Some(Fault::Slow(clock, until)) => {
+            clock.sleep_until(*until).await;
+            next.run(request).await
+        }
+        Some(Fault::ResetAfter | Fault::BreakOff) | None => next.run(request).await,
+    }
+}
+
+fn half(whole: &Bytes) -> Bytes {
+    whole.slice(..whole.len() / 2)
+}
+
+/// These bytes, sent off, and then an error, which ends the connection.
+fn broken_off(bytes: Bytes) -> Body {
+    Body::from_stream(stream::unfold(Some(bytes), |rest| async move {
+        match rest {
+            Some(bytes) if !bytes.is_empty() => Some((Ok(bytes), None)),
+            _ => {
+                tokio::task::yield_now().await;
+                Some((Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), None))
+            }
+        }
+    }))
 }
 
 /// A poisoned lock only means that another test thread failed; the data is still whole.

@@ -1,10 +1,8 @@
 //! The stage: the real bot, connected to simulated systems, on a real bare repository.
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::path::Path;
 use std::pin::pin;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use secrecy::SecretString;
@@ -181,22 +179,19 @@ impl Stage {
         anyhow::bail!("the bot did not come to rest within {MAX_STEPS} steps")
     }
 
-    /// Lets the bot take one step. Time stands still, unless the step itself waits for it:
-    /// then it is at once as late as that.
+    /// Lets the bot take one step. If it begins to wait for the clock meanwhile, the clock
+    /// goes to where it waits for; otherwise time stands still.
     pub async fn step(&self) -> Stepped {
         let clock = &self.worker.clock;
+        let waiting = clock.newcomers();
         let mut step = pin!(self.worker.step());
-        poll_fn(|context| {
-            let polled = step.as_mut().poll(context);
-            if polled.is_pending()
-                && let Some(due) = clock.next_wake()
-                && let Ok(wait) = Duration::try_from(due.duration_since(clock.now()))
-            {
-                clock.advance(wait);
+        loop {
+            tokio::select! {
+                biased;
+                stepped = &mut step => return stepped,
+                due = waiting.due() => clock.advance_to(due),
             }
-            polled
-        })
-        .await
+        }
     }
 
     /// Delivers what is queued, and says how much it was.

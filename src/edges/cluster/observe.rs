@@ -1,6 +1,6 @@
 //! Reading the namespace: one list for each kind.
 
-use futures::future::try_join_all;
+use futures::future::join_all;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
 use serde_json::Value;
@@ -21,7 +21,9 @@ impl Cluster {
     /// If a kind can not be listed whole; half an answer would look like things to prune
     /// or to create.
     pub async fn observe(&self) -> Result<Kubernetes, ClusterError> {
-        let lists = try_join_all(Kind::ALL.map(|kind| self.list(kind))).await?;
+        // All of them, even if one fails: a request that is cut off costs its connection.
+        let lists = join_all(Kind::ALL.map(|kind| self.list(kind))).await;
+        let lists: Vec<_> = lists.into_iter().collect::<Result<_, _>>()?;
         let mut seen = Kubernetes::default();
         for (kind, name, object) in lists.into_iter().flatten() {
             if kind != Kind::ConfigMap || record::label(&object).is_none() {

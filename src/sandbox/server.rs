@@ -234,7 +234,9 @@ async fn record(
         let whole = to_bytes(body, BODY_LIMIT).await.unwrap_or_default();
         let body = match fault {
             Some(Fault::BreakOff) => {
-                parts.headers.insert(header::CONTENT_LENGTH, whole.len().into());
+                parts
+                    .headers
+                    .insert(header::CONTENT_LENGTH, whole.len().into());
                 broken_off(half(&whole))
             }
             _ => Body::from(whole.clone()),
@@ -295,7 +297,10 @@ fn broken_off(bytes: Bytes) -> Body {
             Some(bytes) if !bytes.is_empty() => Some((Ok(bytes), None)),
             _ => {
                 tokio::task::yield_now().await;
-                Some((Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe)), None))
+                Some((
+                    Err(std::io::Error::from(std::io::ErrorKind::BrokenPipe)),
+                    None,
+                ))
             }
         }
     }))

@@ -1,5 +1,8 @@
 //! Lanes: what is newer goes first, and nobody waits for somebody else's remote.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use http::{Method, StatusCode};
 use jiff::Timestamp;
 use pipewright::clock::Clock;
@@ -8,8 +11,10 @@ use pipewright::sandbox::github::{Change, Permission, ReviewState};
 use pipewright::sandbox::server::Fault;
 use pipewright::sandbox::stage::Stage;
 use pipewright::shell::worker::Stepped;
+use tokio::task::LocalSet;
 
 use crate::common::{repository, tree_of};
+use crate::replicas::{Replica, holder, until};
 
 async fn stage() -> Stage {
     let clock = Clock::stepped(Timestamp::UNIX_EPOCH);
@@ -128,4 +133,42 @@ async fn a_fault_that_passes_costs_a_moment_and_is_not_mentioned() {
     assert!(waited > 3, "waited {waited} s");
     let comment = stage.github.comments(number).pop().unwrap();
     assert!(comment.body.contains("**applied**"), "{}", comment.body);
+}
+
+async fn one_hangs() {
+    let mut stage = stage().await;
+    let bot = Replica::start(&stage, "only").await;
+    stage.send_webhooks_to(&bot.url);
+    until("it acts", || holder(&stage).is_some()).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (clock, counter) = (stage.worker.clock.clone(), Arc::clone(&asked));
+    stage.github.wire().fail_with(move |_, uri| {
+        let about_the_first = uri.path().contains("/pulls/1") || uri.path().contains("/issues/1");
+        about_the_first.then(|| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            Fault::Slow(clock.clone(), Timestamp::MAX)
+        })
+    });
+    let first = open(&stage);
+    assert_eq!(first, 1);
+    stage.deliver().await.unwrap();
+    until("the first hangs", || asked.load(Ordering::SeqCst) > 0).await;
+    let github = stage.github.clone();
+    let change = Change::write("pipelines/README.md", "pipelines\n");
+    let second = github
+        .open_pull_request("stranger", "readme", "Read me", &[change])
+        .unwrap();
+    stage.deliver().await.unwrap();
+    let head = github.pull_request(second).unwrap().head_sha;
+    until("the second is checked", || {
+        !github.check_runs(&head).is_empty()
+    })
+    .await;
+    assert_eq!(said(&stage, first), 0, "the first still hangs");
+    bot.die().await;
+}
+
+#[tokio::test]
+async fn a_remote_that_hangs_holds_only_its_own_lane() {
+    LocalSet::new().run_until(one_hangs()).await;
 }

@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 use crate::common::{repository, tree_of};
 
 /// Yields until it is so. Whoever else has something to do does it meanwhile.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
+pub async fn until(what: &str, is_so: impl Fn() -> bool) {
     for _ in 0..200_000 {
         if is_so() {
             return;
@@ -23,13 +23,13 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// A replica at work, and where it takes webhooks.
-struct Replica {
-    url: String,
+pub struct Replica {
+    pub url: String,
     work: JoinHandle<anyhow::Result<()>>,
 }
 
 impl Replica {
-    async fn start(stage: &Stage, name: &str) -> Self {
+    pub async fn start(stage: &Stage, name: &str) -> Self {
         let bot = stage.replica(name).await.unwrap();
         let url = bot.webhook_url().unwrap();
         let work = spawn_local(bot.run(std::future::pending()));
@@ -37,13 +37,13 @@ impl Replica {
     }
 
     /// As if its machine were gone.
-    async fn die(self) {
+    pub async fn die(self) {
         self.work.abort();
         assert!(self.work.await.unwrap_err().is_cancelled());
     }
 }
 
-fn holder(stage: &Stage) -> Option<String> {
+pub fn holder(stage: &Stage) -> Option<String> {
     let objects = stage.kubernetes.objects().into_iter();
     let lease = objects
         .filter(|object| object["kind"] == "Lease")

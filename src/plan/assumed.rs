@@ -53,6 +53,7 @@ pub fn applied(base: &Proposal, proposed: &Proposal) -> Observed {
                 by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
+                adopts: Vec::new(),
             },
             applied: Some(Applied {
                 digest: digest.clone(),

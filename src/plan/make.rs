@@ -57,7 +57,10 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
     findings.extend(verify::findings(proposal, observed));
     findings.extend(access::isolation_findings(proposal, records));
     let held = held(records);
-    let adopts = |key: &ObjectKey| !held.contains_key(key) && is_foreign(key, observed);
+    let is_new = |key: &ObjectKey| !held.contains_key(key) && is_foreign(key, observed);
+    let adopting = records.values().flat_map(|record| &record.approved.adopts);
+    let adopting: BTreeSet<&ObjectKey> = adopting.collect();
+    let adopts = |key: &ObjectKey| adopting.contains(key) || is_new(key);
 
     let mut pipelines = BTreeMap::new();
     let mut changes: BTreeMap<ObjectKey, Change> = BTreeMap::new();
@@ -74,7 +77,7 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
             blocked,
             findings: &findings,
             held: &held,
-            adopts: &adopts,
+            is_new: &is_new,
         });
         for (key, object) in claims {
             let change = changes.entry(key.clone()).or_insert_with(|| Change {
@@ -192,7 +195,8 @@ struct One<'a> {
     blocked: Option<&'a RepoPath>,
     findings: &'a [Finding],
     held: &'a BTreeMap<ObjectKey, How>,
-    adopts: &'a dyn Fn(&ObjectKey) -> bool,
+    /// Whether it is foreign, and no Record holds it.
+    is_new: &'a dyn Fn(&ObjectKey) -> bool,
 }
 
 /// One pipeline's part, and each key that it wants (with the object) or lets go (without).
@@ -200,9 +204,10 @@ fn plan_one<'a>(one: &One<'a>) -> (PipelinePlan, Vec<(ObjectKey, Option<&'a Obje
     static NONE: BTreeMap<ObjectKey, Object> = BTreeMap::new();
     let objects: &'a _ = one.rendered.map_or(&NONE, |rendered| &rendered.objects);
     let is_blocked = one.rendered.is_none() && one.blocked.is_some();
+    let begun = one.record.map(|record| &record.approved.adopts);
     let adopt: BTreeSet<ObjectKey> = objects
         .keys()
-        .filter(|key| (one.adopts)(key))
+        .filter(|key| (one.is_new)(key) || begun.is_some_and(|begun| begun.contains(key)))
         .cloned()
         .collect();
     let desired: BTreeMap<ObjectKey, How> = objects
@@ -285,6 +290,7 @@ fn plan_one<'a>(one: &One<'a>) -> (PipelinePlan, Vec<(ObjectKey, Option<&'a Obje
         settled,
         desired,
         recorded: one.recorded.clone(),
+        adopts: adopt,
         record: one.record.cloned(),
         renamed_from: one.renamed_from.clone(),
         consenting,

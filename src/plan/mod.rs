@@ -62,6 +62,8 @@ pub struct PipelinePlan {
     pub desired: BTreeMap<ObjectKey, How>,
     /// Every key that its Record (and that of its old name) holds.
     pub recorded: BTreeMap<ObjectKey, How>,
+    /// What of it is foreign, or was when this was approved.
+    pub adopts: BTreeSet<ObjectKey>,
     pub record: Option<Record>,
     /// The old name, if its Record is to be taken over.
     pub renamed_from: Option<PipelineName>,

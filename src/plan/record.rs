@@ -46,6 +46,10 @@ pub struct Approved {
     pub since: Option<Timestamp>,
     /// SHA-256 of the pipeline's file; absent if that was removed.
     pub source: Option<Digest>,
+    /// What it adopts, until that is done. The digest counts it; once the keys are held
+    /// nobody could tell any more that they were foreign.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adopts: Vec<ObjectKey>,
 }
 
 /// How a digest was allowed.

@@ -121,37 +121,27 @@ fn begin(
     let mut keys = pipeline.recorded.clone();
     keys.extend(pipeline.desired.clone());
     let before = pipeline.record.as_ref();
+    let allowed = |by, pull, since| Approved {
+        digest: pipeline.digest.clone(),
+        commit: commit.clone(),
+        by,
+        pull,
+        since,
+        source: pipeline.source.clone(),
+        adopts: pipeline.adopts.iter().cloned().collect(),
+    };
     Record {
         version: VERSION,
         pipeline: name.clone(),
         path: pipeline.path.clone(),
         approved: match (approval, before) {
-            // What is resumed keeps the name of the pull request that allowed it.
+            // What is resumed keeps the name of what allowed it.
             (Approval::Recorded, Some(record)) => record.approved.clone(),
-            (Approval::Recorded, None) => Approved {
-                digest: pipeline.digest.clone(),
-                commit: commit.clone(),
-                by: By::Review,
-                pull: None,
-                since: None,
-                source: pipeline.source.clone(),
-            },
-            (Approval::Reviewed { pull, merged_at }, _) => Approved {
-                digest: pipeline.digest.clone(),
-                commit: commit.clone(),
-                by: By::Review,
-                pull: Some(*pull),
-                since: *merged_at,
-                source: pipeline.source.clone(),
-            },
-            (Approval::Commanded { pull, at }, _) => Approved {
-                digest: pipeline.digest.clone(),
-                commit: commit.clone(),
-                by: By::Command,
-                pull: Some(*pull),
-                since: Some(*at),
-                source: pipeline.source.clone(),
-            },
+            (Approval::Recorded, None) => allowed(By::Review, None, None),
+            (Approval::Reviewed { pull, merged_at }, _) => {
+                allowed(By::Review, Some(*pull), *merged_at)
+            }
+            (Approval::Commanded { pull, at }, _) => allowed(By::Command, Some(*pull), Some(*at)),
         },
         applied: before.and_then(|record| record.applied.clone()),
         keys: list(&keys),
@@ -176,6 +166,7 @@ fn end(
     } else {
         let mut record = begin(name, pipeline, approval, commit);
         record.keys = list(&pipeline.desired);
+        record.approved.adopts = Vec::new();
         record.applied = Some(Applied {
             digest: pipeline.settled.clone(),
             commit: commit.clone(),

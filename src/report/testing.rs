@@ -100,6 +100,7 @@ pub(super) fn applied(tree: &Tree) -> Observed {
                 by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
+                adopts: Vec::new(),
             },
             applied: Some(Applied {
                 digest: pipeline.settled,

@@ -460,6 +460,39 @@ fn stopped_after_any_step_it_ends_the_same_without_another_review() {
 }
 
 #[test]
+fn an_adoption_stopped_after_any_step_goes_on_without_another_review() {
+    let files = repository();
+    let mut other = world();
+    settle(&mut other, &files);
+    // Everything of Google exists already, and no Record knows of it.
+    let mut start = world();
+    start.observed.google = other.observed.google.clone();
+    let plan = start.plan(&default_branch(&files));
+    let digests: Vec<(&str, &Digest)> = plan
+        .pipelines
+        .iter()
+        .map(|(one, plan)| (one.as_str(), &plan.digest))
+        .collect();
+    let pull = approved_by(approved_by(merged(3, "olga", &digests), "bert"), "olga");
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert_eq!(approved.held(), &BTreeMap::new());
+    let mut end = start.clone();
+    end.apply(&approved, usize::MAX);
+    let begun = approved.steps().iter();
+    let begun =
+        begun.filter(|step| matches!(step.write, pipewright::plan::steps::Write::BeginRecord(_)));
+    for stop in begun.count()..=approved.steps().len() + approved.closing().len() {
+        let mut world = start.clone();
+        world.apply(&approved, stop);
+        let plan = world.plan(&default_branch(&files));
+        let resumed = approve(&plan, &mandate(vec![])).unwrap();
+        assert_eq!(resumed.held(), &BTreeMap::new(), "stopped after {stop}");
+        world.apply(&resumed, usize::MAX);
+        assert_eq!(world.observed, end.observed, "stopped after {stop}");
+    }
+}
+
+#[test]
 fn an_unreadable_file_prunes_nothing_and_a_strangers_typo_holds_nobody() {
     let mut world = world();
     settle(&mut world, &repository());

@@ -153,6 +153,7 @@ pub(super) mod tests {
                 by: crate::plan::record::By::Review,
                 since: None,
                 source: None,
+                adopts: Vec::new(),
             },
             applied: Some(Applied { digest, commit }),
             keys: vec![Given {

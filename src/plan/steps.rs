@@ -244,7 +244,7 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
                 gathered.pipelines.extend(pipelines);
             }
             (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest), action) => {
-                if let Some(force) = force(plan, &pipelines, action) {
+                if let Some(force) = force(plan, &pipelines, key, action) {
                     steps.push(Step {
                         write: Write::Apply {
                             kind: *kind,
@@ -272,21 +272,31 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
 }
 
 /// How a manifest is written; `None` if it is not.
-fn force(plan: &Plan, pipelines: &BTreeSet<PipelineName>, action: &Action) -> Option<Force> {
+fn force(
+    plan: &Plan,
+    pipelines: &BTreeSet<PipelineName>,
+    key: &ObjectKey,
+    action: &Action,
+) -> Option<Force> {
     let on_version = |version: &Option<String>| version.clone().map_or(Force::No, Force::OnVersion);
     match action {
         Action::Create => Some(Force::No),
         Action::Adopt {
             resource_version, ..
         } => Some(on_version(resource_version)),
-        // What differs although nothing was changed in Git has drifted, and is mended.
+        // What a Record holds was applied before: who owns a field of it now has taken it, and
+        // that is mended whether or not the pipeline changes at the same time. How a change
+        // ends must not depend on whether a sweep came between.
         Action::Configure {
             resource_version, ..
         } => {
             let drifted = pipelines.iter().all(|name| {
-                plan.pipelines
-                    .get(name)
-                    .is_some_and(|one| one.intent == Intent::Keep)
+                let pipeline = plan.pipelines.get(name);
+                pipeline.is_some_and(|one| {
+                    let record = one.record.as_ref();
+                    record.is_some_and(|record| record.applied.is_some())
+                        && one.recorded.contains_key(key)
+                })
             });
             Some(if drifted {
                 on_version(resource_version)

@@ -479,6 +479,44 @@ async fn drift_is_mended_towards_what_was_applied() {
     assert_eq!(cron(&stage, "crm").unwrap()["spec"]["suspend"], true);
 }
 
+/// A hand's edit stays in nobody's way, whether or not a sweep came before the merge.
+#[tokio::test]
+async fn drift_is_mended_by_the_change_that_meets_it() {
+    let mut stage = stage().await;
+    let opened = |stage: &Stage, branch: &str, change: Change| {
+        let author = "lead-of-billing";
+        let github = &stage.github;
+        github
+            .open_pull_request(author, branch, branch, &[change])
+            .unwrap()
+    };
+    let number = opened(&stage, "crm", billing_crm());
+    stage.settle().await.unwrap();
+    stage.github.merge(number, "lead-of-billing").unwrap();
+    stage.settle().await.unwrap();
+    let applied = cron(&stage, "crm").unwrap();
+    let text = stage.github.file("main", "pipelines/crm.yaml").unwrap();
+    let change = Change::write(
+        "pipelines/crm.yaml",
+        text + "tables: {a: {schedule: '@hourly'}}\n",
+    );
+    let number = opened(&stage, "change", change);
+    stage.settle().await.unwrap();
+    let mut edited = applied.clone();
+    edited["spec"]["schedules"] = serde_json::json!(["* * * * *"]);
+    stage.kubernetes.put(edited).unwrap();
+    stage.github.merge(number, "lead-of-billing").unwrap();
+    stage.settle().await.unwrap();
+    let schedules = &cron(&stage, "crm").unwrap()["spec"]["schedules"];
+    assert_eq!(schedules, &applied["spec"]["schedules"]);
+    let said = stage.github.comments(number);
+    let said = &said.last().unwrap().body;
+    assert!(
+        said.contains("### Applied: 1 pipeline, 1 applied"),
+        "{said}"
+    );
+}
+
 #[tokio::test]
 async fn two_clones_in_two_orders_plan_the_same_bytes() {
     let files = repository();

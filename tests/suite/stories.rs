@@ -53,6 +53,8 @@ pub enum Move {
         by: &'static str,
         changes: Vec<Change>,
     },
+    /// The bot's comment is deleted.
+    DeleteComment(&'static str),
     /// Something done by hand in a system that says nothing about it.
     Hand(fn(&Stage)),
     /// The bot looks at everything, as it does at its start and every few minutes.
@@ -68,7 +70,8 @@ impl Move {
             | Self::Approve { branch, .. }
             | Self::Comment { branch, .. }
             | Self::Merge(branch)
-            | Self::Close(branch) => Some(branch),
+            | Self::Close(branch)
+            | Self::DeleteComment(branch) => Some(branch),
             Self::Open { .. } | Self::Direct { .. } | Self::Hand(_) | Self::Sweep => None,
         }
     }
@@ -85,8 +88,20 @@ pub struct People {
 }
 
 impl People {
-    /// Whether this move's actor still waits for the bot.
+    /// Whether this move's actor still waits for the bot: for a head's check, or for a
+    /// reaction to what somebody commanded.
     pub fn wait(&self, stage: &Stage, next: &Move) -> bool {
+        let comments = self
+            .pulls
+            .values()
+            .flat_map(|pull| stage.github.comments(*pull));
+        let is_bot = |login: &str| login.ends_with("[bot]");
+        let mut commands = comments.filter(|one| {
+            !is_bot(&one.login) && one.body.lines().any(|line| line.starts_with('/'))
+        });
+        if commands.any(|one| !one.reactions.iter().any(|by| is_bot(&by.login))) {
+            return true;
+        }
         let pull = next.acts_on().and_then(|branch| self.pulls.get(branch));
         let pull = pull.and_then(|number| stage.github.pull_request(*number));
         pull.is_some_and(|pull| stage.github.check_runs(&pull.head_sha).is_empty())
@@ -124,6 +139,12 @@ impl People {
             Move::Direct { by, changes } => {
                 let commit = github.push_to_default(by, "Straight in", changes).unwrap();
                 self.commits.push(commit);
+            }
+            Move::DeleteComment(branch) => {
+                let comments = github.comments(self.pulls[branch]);
+                let mut ours = comments.iter().filter(|one| one.login.ends_with("[bot]"));
+                let comment = ours.next().unwrap().id;
+                github.delete_comment(comment, PLATFORM).unwrap();
             }
             Move::Hand(by_hand) => by_hand(stage),
             Move::Sweep => {}
@@ -245,14 +266,6 @@ fn remove_schedule(stage: &Stage) {
             .is_some()
     );
     stage.kubernetes.remove("CronWorkflow", NAMESPACE, "crm");
-}
-
-/// The bot's comment on the first pull request is deleted.
-fn delete_comment(stage: &Stage) {
-    let comments = stage.github.comments(1);
-    let mut ours = comments.iter().filter(|one| one.login.ends_with("[bot]"));
-    let comment = ours.next().unwrap().id;
-    stage.github.delete_comment(comment, PLATFORM).unwrap();
 }
 
 /// Argo looks at everything, and what has begun ends.
@@ -414,10 +427,14 @@ fn orders(story: impl Fn(&'static str, Vec<Vec<Move>>) -> Story) -> Vec<Story> {
             "it is changed straight on the default branch, and then by a pull request",
             vec![
                 added(),
-                vec![Move::Direct {
-                    by: BILLING,
-                    changes: crm(with("suspend: true")),
-                }],
+                vec![
+                    Move::Direct {
+                        by: BILLING,
+                        changes: crm(with("suspend: true")),
+                    },
+                    // Held, and said so, before the next one is merged.
+                    Move::Sweep,
+                ],
                 reviewed("change", crm(with("suspend: true\ndescription: CRM"))),
             ],
         ),
@@ -449,7 +466,12 @@ fn hands(story: impl Fn(&'static str, Vec<Vec<Move>>) -> Story) -> Vec<Story> {
             "what it needs existed before",
             vec![
                 added(),
-                vec![Move::Hand(share_dataset), Move::Hand(forget_record)],
+                vec![
+                    Move::Hand(share_dataset),
+                    Move::Hand(forget_record),
+                    // It holds what was reviewed before: now that would adopt.
+                    Move::Sweep,
+                ],
                 reviewed("adopt", crm(with("description: adopted"))),
                 reviewed("remove", vec![Change::remove("pipelines/crm.yaml")]),
             ],
@@ -470,13 +492,13 @@ fn hands(story: impl Fn(&'static str, Vec<Vec<Move>>) -> Story) -> Vec<Story> {
             "the bot's comment is deleted",
             vec![vec![
                 open("crm", crm(CRM)),
-                Move::Hand(delete_comment),
+                Move::DeleteComment("crm"),
                 Move::Push {
                     branch: "crm",
                     changes: crm(with("description: again")),
                 },
                 approve("crm", BILLING),
-                Move::Hand(delete_comment),
+                Move::DeleteComment("crm"),
                 Move::Merge("crm"),
             ]],
         ),

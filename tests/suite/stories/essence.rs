@@ -187,9 +187,9 @@ fn kind_of(word: &str, people: &People) -> Option<&'static str> {
         Some("ID")
     } else if word.contains("-rerun-") {
         Some("RUN")
-    } else if word.starts_with("answer-") {
+    } else if word.contains(":answer-") {
         Some("ANSWER")
-    } else if word.starts_with("refusal-") {
+    } else if word.contains(":refusal-") {
         Some("REFUSAL")
     } else if is_moment(word) {
         Some("TIME")

@@ -3,6 +3,7 @@
 use crate::object::{Object, ObjectKey};
 use crate::render::{APPLY_SET_LABEL, MANAGER};
 
+use super::compare::FieldChange;
 use super::observed::{Observed, Seen};
 use super::record::How;
 use super::{Action, compare};
@@ -100,4 +101,12 @@ pub(super) fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
             }),
         _ => exists(key, observed),
     }
+}
+
+/// Whether what is there carries our label, read off what differs from the desired object.
+pub(super) fn is_labelled(fields: &[FieldChange]) -> bool {
+    let label = format!("metadata.labels.{APPLY_SET_LABEL}");
+    let mut differing = fields.iter().map(|change| change.field.as_str());
+    // Where there are no labels at all, the whole map is what differs.
+    !differing.any(|field| field == label || label.starts_with(&format!("{field}.")))
 }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::name::{CommitSha, Location, PipelineName};
 use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, ServiceAccount};
 
+use super::action::is_labelled;
 use super::approve::{Approval, pruned};
 use super::record::{Applied, Approved, By, Record, VERSION, list};
 use super::{Action, Change, Intent, PipelinePlan, Plan};
@@ -284,24 +285,21 @@ fn force(
         Action::Adopt {
             resource_version, ..
         } => Some(on_version(resource_version)),
-        // What a Record holds was applied before: who owns a field of it now has taken it, and
-        // that is mended whether or not the pipeline changes at the same time. How a change
-        // ends must not depend on whether a sweep came between.
+        // What a Record holds and we labelled was applied before: who owns a field of it now has
+        // taken it. That is mended whether or not the pipeline changes at the same time: the
+        // end must not depend on whether a sweep came between.
         Action::Configure {
-            resource_version, ..
+            fields,
+            resource_version,
         } => {
-            let drifted = pipelines.iter().all(|name| {
-                let pipeline = plan.pipelines.get(name);
-                pipeline.is_some_and(|one| {
-                    let record = one.record.as_ref();
-                    record.is_some_and(|record| record.applied.is_some())
-                        && one.recorded.contains_key(key)
-                })
-            });
-            Some(if drifted {
-                on_version(resource_version)
-            } else {
-                Force::No
+            let ours = |one: &PipelinePlan| {
+                one.recorded.contains_key(key)
+                    && (one.intent == Intent::Keep || is_labelled(fields))
+            };
+            let mut behind = pipelines.iter().map(|name| plan.pipelines.get(name));
+            Some(match behind.all(|one| one.is_some_and(ours)) {
+                true => on_version(resource_version),
+                false => Force::No,
             })
         }
         Action::Unchanged | Action::Prune | Action::Release(_) => None,

@@ -32,6 +32,8 @@ mod rights;
 #[cfg(feature = "sandbox")]
 mod scenarios;
 #[cfg(feature = "sandbox")]
+mod seeds;
+#[cfg(feature = "sandbox")]
 mod serve;
 #[cfg(feature = "sandbox")]
 mod stories;

@@ -44,10 +44,8 @@ impl Replica {
 }
 
 pub fn holder(stage: &Stage) -> Option<String> {
-    let objects = stage.kubernetes.objects().into_iter();
-    let lease = objects
-        .filter(|object| object["kind"] == "Lease")
-        .next_back()?;
+    let mut objects = stage.kubernetes.objects().into_iter();
+    let lease = objects.rfind(|object| object["kind"] == "Lease")?;
     lease["spec"]["holderIdentity"]
         .as_str()
         .map(ToOwned::to_owned)

@@ -66,10 +66,11 @@ impl People {
     }
 
     fn anyone(&mut self) -> &'static str {
-        match self.chance.percent(40) {
-            true => STRANGER,
-            false => *self.chance.pick(&LEADS),
+        if self.chance.percent(40) {
+            return STRANGER;
         }
+        let lead: &&str = self.chance.pick(&LEADS);
+        lead
     }
 
     fn any_pull(&mut self, such: impl Fn(&PullState) -> bool) -> Option<u64> {

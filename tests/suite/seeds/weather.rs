@@ -37,12 +37,15 @@ impl System {
     }
 }
 
+/// What somebody does.
+type Deed = Box<dyn FnOnce() + Send>;
+
 /// What happens amid a step of the bot.
 pub enum Amid {
     /// It dies, before or after the effect of that request.
     Death { after: bool },
     /// Somebody does something.
-    Deed(Box<dyn FnOnce() + Send>),
+    Deed(Deed),
 }
 
 /// How the bot is.
@@ -109,7 +112,7 @@ impl Weather {
         system: System,
         method: &Method,
         uri: &Uri,
-    ) -> (Option<Fault>, Option<Box<dyn FnOnce() + Send>>) {
+    ) -> (Option<Fault>, Option<Deed>) {
         self.requests += 1;
         let request = format!("{} {method} {uri}", system.word());
         let times = self.asked.entry(request.clone()).or_default();
@@ -171,7 +174,7 @@ impl Weather {
             2 => ("an HTML page", Fault::Refuse(status(502), html())),
             3 | 4 => {
                 // GitHub's secondary limit speaks like this as well.
-                let code = if system == System::GitHub && said % 2 == 0 {
+                let code = if system == System::GitHub && said.is_multiple_of(2) {
                     403
                 } else {
                     429

@@ -541,6 +541,36 @@ fn an_empty_tree_prunes_nothing() {
     );
 }
 
+/// A removal that was reviewed when the pipeline held less does not take away what it was
+/// given since.
+#[test]
+fn a_removal_takes_what_was_reviewed_and_no_more() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let path = "pipelines/billing/invoices.yaml";
+    let without = |mut files: BTreeMap<String, String>| {
+        files.remove(path);
+        files
+    };
+    let removal = world.plan(&default_branch(&without(repository())));
+    let pull = approved_by(
+        merged(6, "bert", &[("invoices", &digest_of(&removal, "invoices"))]),
+        "bert",
+    );
+    let mut shared = repository();
+    let reader = "  - group:finance@acme.example\n";
+    let text = shared[path].replace(reader, &format!("{reader}  - group:bi@acme.example\n"));
+    assert_ne!(text, shared[path]);
+    shared.insert(path.into(), text);
+    settle(&mut world, &shared);
+    let plan = world.plan(&default_branch(&without(shared)));
+    let approved = approve(&plan, &mandate(vec![pull])).unwrap();
+    assert!(matches!(
+        approved.held()[&name("invoices")],
+        Held::OtherDigest { .. }
+    ));
+}
+
 #[test]
 fn too_many_removals_wait() {
     let mut world = world();

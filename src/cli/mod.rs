@@ -3,6 +3,7 @@
 mod diff;
 pub mod folder;
 pub mod house;
+pub mod new;
 pub mod plan;
 pub mod print;
 pub mod render;
@@ -26,6 +27,7 @@ use crate::finding::Finding;
     after_help = "\
 Examples:
   pipewright sandbox                  see it work, without an account
+  pipewright new crm                  write the file of a new pipeline
   pipewright validate                 check pipelines/ against policies/
   pipewright validate pipelines/x.yaml
   pipewright plan --base origin/main  what this branch would change"
@@ -37,6 +39,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    New(Box<new::New>),
     Validate(validate::Validate),
     Plan(plan::Plan),
     Render(render::Render),
@@ -90,6 +93,7 @@ pub enum Format {
 /// If it could not run.
 pub fn run(cli: Cli) -> anyhow::Result<Ended> {
     match cli.command {
+        Command::New(arguments) => printed(|out, _| new::run(&arguments, out)),
         Command::Validate(arguments) => printed(|out, _| validate::run(&arguments, out)),
         Command::Plan(arguments) => printed(|out, _| plan::run(&arguments, out)),
         Command::Render(arguments) => printed(|out, err| render::run(&arguments, out, err)),

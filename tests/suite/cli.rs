@@ -578,3 +578,78 @@ fn plan_without_a_base_says_what_it_tried() {
     assert_eq!(code, 2);
     assert!(err.contains("`gone` is not a revision"), "{err}");
 }
+
+const NEW_CRM: [&str; 12] = [
+    "--folder",
+    "billing",
+    "--project",
+    "acme-billing",
+    "--connection",
+    "billing-db",
+    "--database",
+    "billing",
+    "--schema",
+    "crm",
+    "--service",
+    "crm",
+];
+
+fn new_crm(more: &[&'static str]) -> Vec<&'static str> {
+    [&["new", "crm"], NEW_CRM.as_slice(), more].concat()
+}
+
+#[test]
+fn a_new_pipeline_is_written_once_and_valid() {
+    let folder = checkout(&[]);
+    let arguments = new_crm(&[
+        "--dataset",
+        "dataplatform_crm",
+        "--except",
+        "audit_log,2024",
+    ]);
+    let (code, out, err) = text(&pipewright(folder.path(), &arguments));
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let file = folder.path().join("pipelines/billing/crm.yaml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        written,
+        "bq_project_id: acme-billing\nbq_connection_id: billing-db\n\
+         bq_dataset_name: dataplatform_crm\nservice_name: crm\ndb_catalog_name: billing\n\
+         db_schema_name: crm\nexcluded_tables:\n  - audit_log\n  - \"2024\"\n"
+    );
+    assert!(out.contains("git add pipelines/billing/crm.yaml"), "{out}");
+    assert!(
+        out.contains("Who must agree by a review: @acme/billing."),
+        "{out}"
+    );
+    let (code, out, _) = text(&pipewright(folder.path(), &["validate"]));
+    assert_eq!(code, 0, "{out}");
+
+    let (code, _, err) = text(&pipewright(folder.path(), &arguments));
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("pipelines/billing/crm.yaml is there already"),
+        "{err}"
+    );
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
+}
+
+#[test]
+fn a_new_pipeline_with_a_mistake_is_not_written() {
+    let folder = checkout(&[]);
+    // The example's own rule wants another beginning.
+    let (code, out, _) = text(&pipewright(folder.path(), &new_crm(&["--dataset", "crm"])));
+    assert_eq!(code, 1, "{out}");
+    assert!(out.contains("must begin with `dataplatform_`"), "{out}");
+    assert!(out.contains("nothing was written"), "{out}");
+    let (code, _, err) = text(&pipewright(folder.path(), &new_crm(&[])));
+    assert_eq!(code, 2);
+    assert!(err.contains("--dataset is missing"), "{err}");
+    let (code, _, err) = text(&pipewright(
+        folder.path(),
+        &["new", "x", "--folder", "../.."],
+    ));
+    assert_eq!(code, 2);
+    assert!(err.contains("a folder below pipelines/"), "{err}");
+    assert!(!folder.path().join("pipelines/billing/crm.yaml").exists());
+}

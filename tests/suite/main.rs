@@ -15,6 +15,7 @@ mod commands;
 mod common;
 #[cfg(feature = "sandbox")]
 mod crashes;
+mod docs;
 #[cfg(feature = "sandbox")]
 mod door;
 #[cfg(feature = "sandbox")]
@@ -26,6 +27,7 @@ mod model;
 mod mutants;
 mod planning;
 mod properties;
+mod reference;
 #[cfg(feature = "sandbox")]
 mod replicas;
 mod rights;

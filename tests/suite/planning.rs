@@ -504,6 +504,11 @@ fn an_unreadable_file_prunes_nothing_and_a_strangers_typo_holds_nobody() {
     files.remove("pipelines/billing/invoices.yaml");
     let plan = world.plan(&default_branch(&files));
     assert_eq!(plan.pipelines[&name("orders")].intent, Intent::Blocked);
+    let going = keys(&plan, |action| *action == Action::Prune);
+    assert!(going.contains(&"CronWorkflow invoices".to_owned()));
+    // Neither pruned nor let go: of what the file may claim nothing is said at all.
+    let all = keys(&plan, |_| true);
+    assert!(!all.contains(&"CronWorkflow orders".to_owned()), "{all:?}");
     let shown = digest_of(&plan, "invoices");
     let pull = merged(4, "bert", &[("invoices", &shown)]);
     let approved = approve(&plan, &mandate(vec![pull])).unwrap();

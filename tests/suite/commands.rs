@@ -262,3 +262,19 @@ async fn help_and_plan() {
     );
     assert!(said[0].contains("/status"), "{said:?}");
 }
+
+/// Its webhook is lost. The sweep finds it, and does it once.
+#[tokio::test]
+async fn a_command_that_nobody_was_told_of_is_found() {
+    let (mut stage, number) = merged(CRM).await;
+    let id = stage.github.comment(number, OWNER, "/help").unwrap();
+    stage.github.drop_deliveries();
+    stage.settle().await.unwrap();
+    assert!(reactions(&stage, number, id).is_empty());
+    for _ in 0..2 {
+        stage.worker.queue.add(&Event::Sweep);
+        stage.settle().await.unwrap();
+        assert_eq!(reactions(&stage, number, id), ["rocket"]);
+        assert_eq!(replies(&stage, number, id).len(), 1);
+    }
+}

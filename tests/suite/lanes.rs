@@ -153,8 +153,13 @@ async fn one_hangs() {
     assert_eq!(first, 1);
     stage.deliver().await.unwrap();
     until("the first hangs", || asked.load(Ordering::SeqCst) > 0).await;
+    let requests = asked.load(Ordering::SeqCst);
     let github = stage.github.clone();
     let change = Change::write("pipelines/README.md", "pipelines\n");
+    // News for the one that hangs, and another one behind it.
+    github
+        .push(first, "stranger", std::slice::from_ref(&change))
+        .unwrap();
     let second = github
         .open_pull_request("stranger", "readme", "Read me", &[change])
         .unwrap();
@@ -165,6 +170,8 @@ async fn one_hangs() {
     })
     .await;
     assert_eq!(said(&stage, first), 0, "the first still hangs");
+    let now = asked.load(Ordering::SeqCst);
+    assert_eq!(now, requests, "one run at a time in the first's lane");
     bot.die().await;
 }
 

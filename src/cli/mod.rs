@@ -1,5 +1,6 @@
 //! The command line: one file for each command. Arguments in, text out, an exit code.
 
+pub mod completions;
 mod diff;
 pub mod folder;
 pub mod house;
@@ -44,6 +45,7 @@ pub enum Command {
     Plan(plan::Plan),
     Render(render::Render),
     Serve(Box<serve::Serve>),
+    Completions(completions::Completions),
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
 }
@@ -97,6 +99,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Validate(arguments) => printed(|out, _| validate::run(&arguments, out)),
         Command::Plan(arguments) => printed(|out, _| plan::run(&arguments, out)),
         Command::Render(arguments) => printed(|out, err| render::run(&arguments, out, err)),
+        Command::Completions(arguments) => printed(|out, _| completions::run(&arguments, out)),
         Command::Serve(arguments) => runtime()?
             .block_on(serve::run(*arguments))
             .map(|()| Ended::Well),

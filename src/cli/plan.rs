@@ -35,6 +35,11 @@ const POLICIES_CHANGE: &str =
 ///
 /// Exit codes: 0 no deny finding, 1 some, 2 could not run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipewright plan                             the working folder against origin/HEAD, or main
+  pipewright plan --base v1 --head HEAD       one revision against another
+  pipewright plan --format json | jq .access  who gains or loses access")]
 pub struct Plan {
     /// The revision to compare with; otherwise `origin/HEAD`, or `main`.
     #[arg(long)]

@@ -20,6 +20,11 @@ use super::{Ended, Format, print};
 ///
 /// Exit codes: 0 no deny finding, 1 some (what renders is printed), 2 could not run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipewright render                          every object, as YAML documents
+  pipewright render --pipeline orders        one pipeline's objects
+  pipewright render | grep -c '^kind:'       how many there are")]
 pub struct Render {
     /// A file or a folder of pipelines.
     #[arg(default_value = "pipelines")]

@@ -1,6 +1,7 @@
 //! `pipewright sandbox`: the real bot among simulated systems, from the checkout's own files.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -8,11 +9,14 @@ use clap::Args;
 
 use crate::clock::Clock;
 use crate::edges::git::working_folder;
+use crate::sandbox::page::{Happened, Page};
 use crate::sandbox::stage::Stage;
 use crate::sandbox::story;
 use crate::sandbox::teller::Teller;
+use crate::snapshot::Tree;
 
 use super::Ended;
+use super::print::escaped;
 
 /// See it work, without an account: the real bot, with GitHub, Kubernetes and Google simulated.
 #[derive(Debug, Args)]
@@ -23,6 +27,9 @@ pub struct Sandbox {
     /// Folder with `pipelines/` and `policies/`.
     #[arg(long, default_value = ".")]
     folder: PathBuf,
+    /// Where the page is served; with port 0 the system picks one.
+    #[arg(long, default_value = "127.0.0.1:0", conflicts_with = "story")]
+    listen: SocketAddr,
     /// Write everything that goes over a wire to this file, one JSON object a line.
     #[arg(long, hide = true)]
     traffic: Option<PathBuf>,
@@ -39,6 +46,7 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
     let Sandbox {
         story,
         folder,
+        listen,
         traffic,
     } = arguments;
     let tree = working_folder(&folder).with_context(|| {
@@ -47,46 +55,61 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
             folder.display()
         )
     })?;
+    if !story {
+        return serve(tree, listen).await;
+    }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{SIMULATED}")?;
     let mut stage = Stage::set(&tree, Clock::system()).await?;
     let mut teller = Teller::new(&mut out);
-    if story {
-        story::play(&mut stage, &mut teller).await?;
-        if let Some(path) = traffic {
-            let lines: String = stage
-                .traffic()
-                .iter()
-                .map(|line| format!("{line}\n"))
-                .collect();
-            std::fs::write(&path, lines).with_context(|| format!("write {}", path.display()))?;
-        }
-        return Ok(if teller.end()? {
-            Ended::Well
-        } else {
-            Ended::Denied
-        });
+    story::play(&mut stage, &mut teller).await?;
+    if let Some(path) = traffic {
+        let lines: String = stage
+            .traffic()
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        std::fs::write(&path, lines).with_context(|| format!("write {}", path.display()))?;
     }
-    story::open(&mut stage, &mut teller).await?;
-    writeln!(
-        out,
-        "\nThe pull request is open, and the bot stays up. Its GitHub answers at {}, its Kubernetes at {},\n\
-         its Google at {}. `pipewright sandbox --story` plays the rest. Ctrl-C ends it.",
-        stage.github.url(),
-        stage.kubernetes.url(),
-        stage.google.url()
-    )?;
-    out.flush()?;
-    stay_up(&mut stage).await
+    Ok(if teller.end()? {
+        Ended::Well
+    } else {
+        Ended::Denied
+    })
 }
 
-/// Goes on delivering and working until it is interrupted.
-async fn stay_up(stage: &mut Stage) -> anyhow::Result<Ended> {
+/// Serves the page and says what happens, until it is interrupted.
+async fn serve(tree: Tree, listen: SocketAddr) -> anyhow::Result<Ended> {
     let clock = Clock::system();
-    loop {
-        tokio::select! {
-            _ = tokio::signal::ctrl_c() => return Ok(Ended::Well),
-            () = clock.sleep(std::time::Duration::from_millis(200)) => stage.settle().await?,
+    let began = clock.now();
+    say(&format!(
+        "{SIMULATED}\n\nStarting GitHub, Kubernetes, Google and the bot, and opening a pull request ..."
+    ))?;
+    let page = Page::open(tree, clock.clone(), listen).await?;
+    let took = clock.now().duration_since(began).as_millis();
+    say(&format!(
+        " ready after {took} ms.\n\n  Open {}\n\nCtrl-C ends it. What happens:\n\n",
+        page.url()
+    ))?;
+    tokio::select! {
+        ended = page.run(tell) => ended.map(|()| Ended::Well),
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("wait for Ctrl-C")?;
+            Ok(Ended::Well)
         }
     }
+}
+
+fn tell(happened: &[Happened]) -> anyhow::Result<()> {
+    for one in happened {
+        // Somebody else's words may hold what a terminal obeys.
+        say(&format!("{:>6}  {}\n", one.kind, escaped(&one.text)))?;
+    }
+    Ok(())
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
 }

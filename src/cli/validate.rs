@@ -17,6 +17,11 @@ use super::{Ended, Format, print};
 ///
 /// Exit codes: 0 no deny finding, 1 some, 2 could not run.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  pipewright validate                                   everything under pipelines/
+  pipewright validate pipelines/orders/orders.yaml      one file's findings
+  pipewright validate --format json | jq .findings      for a script")]
 pub struct Validate {
     /// A file or a folder of pipelines, or a checkout; only its own findings are shown.
     #[arg(default_value = "pipelines")]

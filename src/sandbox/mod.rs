@@ -10,6 +10,7 @@ pub mod github;
 pub mod google;
 pub mod kubernetes;
 mod line;
+pub mod page;
 pub mod server;
 pub mod stage;
 pub mod story;

@@ -95,6 +95,7 @@ impl Stage {
             namespaces: vec![NAMESPACE.into()],
             token: Some("the-sandbox".into()),
             argo: ArgoCrds::Installed,
+            clock: Some(clock.clone()),
         })
         .await?;
         let google = Google::start(google::Options {

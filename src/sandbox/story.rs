@@ -66,7 +66,7 @@ pub async fn play(stage: &mut Stage, teller: &mut Teller<'_>) -> anyhow::Result<
 }
 
 /// A new pipeline of a connection that the checkout already uses.
-fn draft(stage: &Stage) -> anyhow::Result<Draft> {
+pub(super) fn draft(stage: &Stage) -> anyhow::Result<Draft> {
     let project = &stage.cast.project;
     let pattern = format!("projects/{project}/locations/");
     let (connection, database) = stage

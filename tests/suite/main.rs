@@ -25,6 +25,8 @@ mod example;
 mod lanes;
 mod model;
 mod mutants;
+#[cfg(feature = "sandbox")]
+mod page;
 mod planning;
 mod properties;
 mod reference;

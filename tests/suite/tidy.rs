@@ -23,7 +23,10 @@ fn files() -> Vec<(String, String)> {
                 .to_str()
                 .unwrap()
                 .replace('\\', "/");
-            if matches!(name.as_str(), "target" | ".git" | "Cargo.lock") {
+            if matches!(
+                name.as_str(),
+                "target" | "tests/page/node_modules" | ".git" | "Cargo.lock"
+            ) {
                 continue;
             }
             if path.is_dir() {

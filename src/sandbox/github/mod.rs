@@ -48,6 +48,7 @@ use crate::sandbox::server::{Server, Wire};
 
 pub use control::Edit;
 pub use limits::{Limits, RetryAfter};
+pub use look::{Changed, Pushed};
 pub use repository::Change;
 pub use webhook::Delivery;
 pub use world::{

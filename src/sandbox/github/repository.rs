@@ -273,6 +273,24 @@ impl Repository {
         String::from_utf8(blob.content().to_vec()).ok()
     }
 
+    /// The paths of all files on a branch or at a commit, in order.
+    pub(super) fn paths(&self, reference: &str) -> anyhow::Result<Vec<String>> {
+        let commit = self.resolve(reference).context("no such branch")?;
+        let repo = self.handle();
+        let mut index = Index::new()?;
+        index.read_tree(&repo.find_commit(Oid::from_str(&commit)?)?.tree()?)?;
+        let path = |entry: IndexEntry| String::from_utf8_lossy(&entry.path).into_owned();
+        Ok(index.iter().map(path).collect())
+    }
+
+    /// The commit where `head` left `base`.
+    pub(super) fn fork_point(&self, base: &str, head: &str) -> anyhow::Result<String> {
+        let left = self
+            .handle()
+            .merge_base(Oid::from_str(base)?, Oid::from_str(head)?)?;
+        Ok(left.to_string())
+    }
+
     /// Whether `ancestor` is `descendant` or in its history.
     pub(super) fn contains(&self, descendant: &str, ancestor: &str) -> bool {
         let known = || -> Result<bool, git2::Error> {

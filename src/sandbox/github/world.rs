@@ -287,7 +287,7 @@ impl World {
             .with_context(|| format!("nobody is called {login}: add_user first"))?;
         if user.permission < least {
             bail!(
-                "{login} has {}, this takes {}",
+                "{login} has the permission to {} only, and this takes {}",
                 user.permission.role(),
                 least.role()
             );

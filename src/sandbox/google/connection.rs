@@ -12,7 +12,7 @@ use super::world::{World, canonical};
 
 #[derive(Debug, Clone)]
 pub(super) struct Connection {
-    instance: String,
+    pub(super) instance: String,
     pub(super) database: String,
     created: String,
     modified: String,

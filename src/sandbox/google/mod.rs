@@ -18,6 +18,7 @@ mod access;
 mod connection;
 mod dataset;
 mod iam;
+mod look;
 mod policy;
 mod project;
 mod reply;
@@ -36,6 +37,7 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use crate::sandbox::server::{Server, Wire};
+pub use look::Opens;
 use reply::{Kind, Refusal};
 use world::World;
 

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_mutex_has_one_holder_and_a_missing_semaphore_breaks_the_run() {
-        let store = Store::new();
+        let store = Store::new(None);
         let with_mutex = |name: &str| run(json!({"mutexes": [{"name": name}]}));
         let one = with_mutex("a");
         assert_eq!(ask(&store, &one, &[with_mutex("b")]), Answer::Free);

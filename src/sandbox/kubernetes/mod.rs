@@ -44,6 +44,7 @@ use serde_json::{Value, json};
 pub use argo::{Ending, Tick};
 pub use status::refusal_body;
 
+use crate::clock::Clock;
 use crate::sandbox::server::{Server, Wire};
 use store::{Key, Store};
 use writes::{Context, Effect, Unknown};
@@ -64,6 +65,8 @@ pub struct Options {
     /// If given, requests without it as bearer token are refused.
     pub token: Option<String>,
     pub argo: ArgoCrds,
+    /// What the objects' times are read off; without it, every write is a second.
+    pub clock: Option<Clock>,
 }
 
 /// A running API server and the hand that turns it; it stops with its last clone.
@@ -94,7 +97,7 @@ impl Kubernetes {
     /// If no port can be bound, or the name of a namespace is not one.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let shared = Shared {
-            store: Arc::new(Mutex::new(Store::new())),
+            store: Arc::new(Mutex::new(Store::new(options.clock.clone()))),
             options: Arc::new(options),
         };
         for name in &shared.options.namespaces {

@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::kinds::Resource;
+use crate::clock::Clock;
 
-/// 2026-01-01T00:00:00Z: time here is this plus one second for every write.
+/// 2026-01-01T00:00:00Z: without a clock, or with one that shows less, time is this plus one
+/// second for every write, so that two runs of one story do not differ.
 const EPOCH: i64 = 1_767_225_600;
 
 /// Where an object is; lists come in this order.
@@ -43,6 +45,7 @@ pub(super) struct Event {
 /// Everything that the server remembers.
 #[derive(Debug)]
 pub(super) struct Store {
+    clock: Option<Clock>,
     objects: BTreeMap<Key, Arc<Value>>,
     history: VecDeque<Event>,
     /// History is whole after this version.
@@ -52,8 +55,9 @@ pub(super) struct Store {
 }
 
 impl Store {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Option<Clock>) -> Self {
         Self {
+            clock,
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             floor: 1,
@@ -80,7 +84,9 @@ impl Store {
     /// The time that the next write will carry.
     pub(super) fn now(&self) -> String {
         let second = i64::try_from(self.version).unwrap_or(i64::MAX);
-        Timestamp::from_second(EPOCH.saturating_add(second))
+        let counted = EPOCH.saturating_add(second);
+        let shown = self.clock.as_ref().map(|clock| clock.now().as_second());
+        Timestamp::from_second(shown.unwrap_or(counted).max(counted))
             .unwrap_or(Timestamp::MAX)
             .to_string()
     }

@@ -136,6 +136,7 @@ rules! {
     ILLEGAL_VALUE = "illegal-value", "a value outside its range";
     BOTH_TABLE_LISTS = "both-table-lists", "target_tables and excluded_tables are both set";
     TABLE_SETTINGS = "table-settings", "settings of a table that is not copied, or that contradict each other";
+    WHERE = "where", "a condition that the sync would refuse";
     SCHEDULE = "schedule", "a schedule or time zone that Argo would refuse, or that never fires";
     LOCATION = "location", "connection, dataset and jobs must share one location";
     DUPLICATE_NAME = "duplicate-name", "two files claim one pipeline";

@@ -10,6 +10,7 @@ use crate::pipeline::{self, Parsed};
 use crate::policy::{self, Policies};
 use crate::render::{Desired, House, Rendered, render};
 use crate::snapshot::{RepoPath, Snapshot, Tree};
+use crate::sync;
 
 /// What a snapshot asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +87,11 @@ fn desire(parsed: Parsed, policies: &Policies, house: &House) -> (Desired, Vec<F
     let mut findings = parsed.findings;
     let (bound, found) = pipeline::bind(&parsed.pipelines, policies);
     findings.extend(found);
+    findings.extend(
+        bound
+            .values()
+            .flat_map(|bound| sync::review(&bound.pipeline)),
+    );
     let mut desired = render(&bound, &policies.defaults, house);
     let unbound = parsed
         .pipelines

@@ -7,7 +7,10 @@ use crate::name::{ConnectionId, Digest, Location, NameError, PgName, PipelineNam
 use crate::yaml::fields::{Field, Fields};
 use crate::yaml::reader::Reader;
 
-use super::{ConnectionRef, Origin, Pipeline, Schedule, TableSelection, TimeZoneName};
+use super::options::{arrival, is_default, schema_changes, table_options};
+use super::{
+    Arrival, ConnectionRef, Origin, Pipeline, Schedule, TableOptions, TableSelection, TimeZoneName,
+};
 
 /// Reads the keys. `None` if a required one is missing or illegal; optional ones that are
 /// illegal are findings, which hold the pipeline up just the same.
@@ -40,9 +43,21 @@ pub(super) fn read(
         .take("readers")
         .and_then(|f| reader.names(&f))
         .unwrap_or_default();
-    let table_schedules = fields
+    let settings = fields
         .take("tables")
-        .and_then(|f| table_schedules(reader, &f, &tables))
+        .and_then(|f| table_settings(reader, &f, &tables))
+        .unwrap_or_default();
+    // What somebody else can read is not joined by what nobody has looked at.
+    let unseen = if readers.is_empty() {
+        Arrival::Copy
+    } else {
+        Arrival::Hold
+    };
+    let new_tables = fields.take("new_tables").and_then(|f| arrival(reader, &f));
+    let new_columns = fields.take("new_columns").and_then(|f| arrival(reader, &f));
+    let schema_changes = fields
+        .take("schema_changes")
+        .and_then(|f| schema_changes(reader, &f))
         .unwrap_or_default();
     let previously = fields.take("previously").and_then(|f| reader.name(&f));
     let suspend = fields
@@ -76,7 +91,11 @@ pub(super) fn read(
         location,
         owners,
         readers,
-        table_schedules,
+        table_schedules: settings.schedules,
+        table_options: settings.options,
+        new_tables: new_tables.unwrap_or(unseen),
+        new_columns: new_columns.unwrap_or(unseen),
+        schema_changes,
         previously,
         suspend,
         description,
@@ -161,12 +180,19 @@ fn tables(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> TableSelection {
     }
 }
 
-fn table_schedules(
+/// What stands under `tables`.
+#[derive(Default)]
+struct TableSettings {
+    schedules: BTreeMap<PgName, Schedule>,
+    options: BTreeMap<PgName, TableOptions>,
+}
+
+fn table_settings(
     reader: &mut Reader<'_>,
     field: &Field<'_>,
     tables: &TableSelection,
-) -> Option<BTreeMap<PgName, Schedule>> {
-    let mut schedules = BTreeMap::new();
+) -> Option<TableSettings> {
+    let mut found = TableSettings::default();
     for (table, settings) in reader.named::<PgName>(field)? {
         if !tables.contains(&table) {
             reader.deny(
@@ -178,13 +204,17 @@ fn table_schedules(
         let Some(mut keys) = reader.fields(&settings) else {
             continue;
         };
-        let found = keys.take("schedule").and_then(|f| schedule(reader, &f));
+        let schedule = keys.take("schedule").and_then(|f| schedule(reader, &f));
+        let options = table_options(reader, &mut keys);
         reader.end(keys);
-        if let Some(schedule) = found {
-            schedules.insert(table, schedule);
+        if let Some(schedule) = schedule {
+            found.schedules.insert(table.clone(), schedule);
+        }
+        if !is_default(&options) {
+            found.options.insert(table, options);
         }
     }
-    Some(schedules)
+    Some(found)
 }
 
 fn schedule(reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Schedule> {

@@ -2,6 +2,7 @@
 
 mod bind;
 mod keys;
+mod options;
 mod parse;
 mod schedule;
 
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use bind::{Bound, bind};
+pub(crate) use options::is_default;
+pub use options::{Arrival, ColumnSelection, Mode, SchemaChanges, TableOptions};
 pub use parse::{Parsed, Unreadable, parse};
 pub use schedule::{Schedule, TimeZoneName};
 
@@ -44,6 +47,12 @@ pub struct Pipeline {
     pub readers: BTreeSet<Reader>,
     /// Tables with a schedule of their own.
     pub table_schedules: BTreeMap<PgName, Schedule>,
+    /// Tables that are not simply copied whole.
+    pub table_options: BTreeMap<PgName, TableOptions>,
+    /// What appears at the source after review.
+    pub new_tables: Arrival,
+    pub new_columns: Arrival,
+    pub schema_changes: SchemaChanges,
     /// The old name of a renamed pipeline.
     pub previously: Option<PipelineName>,
     pub suspend: bool,

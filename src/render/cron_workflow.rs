@@ -12,7 +12,7 @@ use crate::name::PgName;
 use crate::object::{Kind, Object, ObjectKey};
 use crate::pipeline::{Bound, Schedule, TableSelection};
 use crate::policy::Defaults;
-use crate::sync::{Arrival, PERMANENT_EXIT_CODE, RUN_SPEC_ENVIRONMENT, RunSpec, SchemaChanges};
+use crate::sync::{PERMANENT_EXIT_CODE, RUN_SPEC_ENVIRONMENT, RunSpec};
 
 use super::labels::{PIPELINE_LABEL, manifest};
 use super::rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER};
@@ -211,9 +211,15 @@ fn run_spec(tables: &TableSelection, bound: &Bound) -> RunSpec {
         database: pipeline.database.clone(),
         schema: pipeline.schema.clone(),
         tables: tables.clone(),
-        options: BTreeMap::new(),
-        schema_changes: SchemaChanges::default(),
-        new_columns: Arrival::default(),
+        options: pipeline
+            .table_options
+            .iter()
+            .filter(|(table, _)| tables.contains(table))
+            .map(|(table, options)| (table.clone(), options.clone()))
+            .collect(),
+        schema_changes: pipeline.schema_changes,
+        new_tables: pipeline.new_tables,
+        new_columns: pipeline.new_columns,
     }
 }
 

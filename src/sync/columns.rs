@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::name::{PgName, excerpt};
 
 use super::catalog::{Column, Table};
-use super::run_spec::ColumnSelection;
 use super::types::{Loss, Treatment, treat};
+use crate::pipeline::ColumnSelection;
 
 /// BigQuery's limit for the columns of a table.
 const COLUMNS: usize = 10_000;
@@ -157,18 +157,6 @@ fn named(chosen: Vec<&Column>) -> Result<Vec<Copied>, ColumnsError> {
         });
     }
     Ok(columns)
-}
-
-impl ColumnSelection {
-    /// Whether a column of this name leaves PostgreSQL.
-    pub fn contains(&self, column: &str) -> bool {
-        let named = |names: &BTreeSet<PgName>| names.iter().any(|name| name.as_str() == column);
-        match self {
-            Self::All => true,
-            Self::Include(names) => named(names),
-            Self::Exclude(names) => !named(names),
-        }
-    }
 }
 
 impl TableCopy {

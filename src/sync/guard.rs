@@ -7,6 +7,8 @@
 //! On the list: columns of the table, literals, comparisons, AND, OR, NOT, IS NULL, IN with a
 //! list, BETWEEN, LIKE, arithmetic, casts to plain types, intervals, and a few functions.
 
+mod refusal;
+
 use sqlparser::ast::{
     BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArguments, Ident, Interval, ObjectNamePart, TimezoneInfo, TypedString, UnaryOperator,
@@ -21,8 +23,9 @@ use crate::name::excerpt;
 use super::catalog::{Column, Table};
 use super::text::PgText;
 
-/// The longest condition, in bytes.
-const LONGEST: usize = 2_000;
+pub use refusal::FilterError;
+use refusal::LONGEST;
+
 /// How deep its parts may stand in each other.
 const DEPTH: usize = 40;
 
@@ -36,32 +39,17 @@ impl Filter {
     }
 }
 
-/// Why a text is not such a condition: one sentence.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum FilterError {
-    #[error("`where` is longer than {LONGEST} bytes")]
-    TooLong,
-    #[error("`where` can not be read as one condition: {0}")]
-    Syntax(String),
-    #[error("`where` goes on after its condition, at `{0}`")]
-    Trailing(String),
-    #[error("`where` names `{0}`, which is not a column of the table")]
-    UnknownColumn(String),
-    #[error("`where` names `{0}`, which the connection's role may not read")]
-    UnreadableColumn(String),
-    #[error("`where` uses the function `{0}`; it may use {FUNCTIONS}")]
-    Function(String),
-    #[error("`where` casts to `{0}`; it may cast to {TYPES}")]
-    Type(String),
-    #[error("`where` may not hold {0}")]
-    NotAllowed(&'static str),
-}
-
-const FUNCTIONS: &str = "now(), current_date, current_timestamp, lower, upper, length and coalesce";
-const TYPES: &str = "text, smallint, integer, bigint, numeric, real, double precision, boolean, date, time, timestamp, timestamptz, interval and uuid, without a length";
-
 /// Reads `text` as a condition on the rows of `table`.
 pub fn filter(text: &str, table: &Table) -> Result<Filter, FilterError> {
+    read(text, Columns::Of(&table.columns))
+}
+
+/// Whether `text` is a condition at all, before anybody knows the table's columns.
+pub fn check_filter(text: &str) -> Result<(), FilterError> {
+    read(text, Columns::Unknown).map(|_| ())
+}
+
+fn read(text: &str, columns: Columns<'_>) -> Result<Filter, FilterError> {
     if text.len() > LONGEST {
         return Err(FilterError::TooLong);
     }
@@ -77,15 +65,17 @@ pub fn filter(text: &str, table: &Table) -> Result<Filter, FilterError> {
     if next.token != Token::EOF {
         return Err(FilterError::Trailing(excerpt(&next.to_string(), 40)));
     }
-    Printer {
-        columns: &table.columns,
-    }
-    .print(&expression)
-    .map(Filter)
+    Printer { columns }.print(&expression).map(Filter)
+}
+
+/// What a name in a condition may be.
+enum Columns<'a> {
+    Of(&'a [Column]),
+    Unknown,
 }
 
 struct Printer<'a> {
-    columns: &'a [Column],
+    columns: Columns<'a>,
 }
 
 type Printed = Result<PgText, FilterError>;
@@ -223,7 +213,10 @@ impl Printer<'_> {
             Some('"') => ident.value.clone(),
             Some(_) => return Err(FilterError::NotAllowed("a name in other quotes than `\"`")),
         };
-        match self.columns.iter().find(|column| column.name == name) {
+        let Columns::Of(columns) = self.columns else {
+            return Ok(PgText::new().ident(&name));
+        };
+        match columns.iter().find(|column| column.name == name) {
             Some(column) if column.readable => Ok(PgText::new().ident(&column.name)),
             Some(_) => Err(FilterError::UnreadableColumn(excerpt(&name, 63))),
             None => Err(FilterError::UnknownColumn(excerpt(&name, 63))),

@@ -7,9 +7,9 @@ use crate::name::PgName;
 
 use super::catalog::Table;
 use super::columns::{Copied, TableCopy};
-use super::run_spec::Mode;
 use super::text::PgText;
 use super::types::BigQueryType;
+use crate::pipeline::Mode;
 
 /// A table that can be copied by what changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,16 +102,20 @@ impl Incremental {
             BigQueryType::Int64 if cursor.column.oid == OID => {
                 return Err(IncrementalError::UnorderedCursor(name));
             }
-            BigQueryType::Int64 if *lookback_seconds > 0 => {
+            BigQueryType::Int64 if lookback_seconds.is_some_and(|seconds| seconds > 0) => {
                 return Err(IncrementalError::LookbackOfNumbers(name));
             }
             BigQueryType::Int64 => {}
             _ => return Err(IncrementalError::UnorderedCursor(name)),
         }
+        let usual = match cursor.treatment.bigquery {
+            BigQueryType::Int64 => 0,
+            _ => LOOKBACK,
+        };
         Ok(Some(Self {
             key: key_columns.iter().map(|c| c.name.clone()).collect(),
             cursor,
-            lookback_seconds: *lookback_seconds,
+            lookback_seconds: lookback_seconds.unwrap_or(usual),
         }))
     }
 
@@ -126,6 +130,9 @@ impl Incremental {
     }
 }
 
+/// How far a run reads back, where the file does not say: a transaction that took an hour
+/// writes rows with the time of its beginning.
+const LOOKBACK: u64 = 3_600;
 /// `pg_type`'s own OID: its values wrap around.
 const OID: u32 = 26;
 
@@ -160,7 +167,7 @@ impl Watermark {
             Self::Integer(_) => self,
             Self::Date(date) => {
                 let days = i64::try_from(seconds.div_ceil(86_400)).unwrap_or(i64::MAX);
-                let span = Span::new().try_days(days).unwrap_or(Span::new());
+                let span = Span::new().try_days(days).unwrap_or_default();
                 Self::Date(date.checked_sub(span).unwrap_or(Date::MIN))
             }
             Self::Datetime(at) => Self::Datetime(at.checked_sub(duration).unwrap_or(DateTime::MIN)),
@@ -191,9 +198,9 @@ const YEAR_ONE: Timestamp = Timestamp::constant(-62_135_596_800, 0);
 #[cfg(test)]
 mod tests {
     use super::super::columns::copy_of;
-    use super::super::run_spec::ColumnSelection;
     use super::super::testing::{column, table};
     use super::*;
+    use crate::pipeline::ColumnSelection;
 
     fn orders() -> Table {
         let mut table = table(
@@ -222,7 +229,7 @@ mod tests {
         let mode = Mode::Incremental {
             key: key.iter().map(|name| name.parse().unwrap()).collect(),
             cursor: cursor.parse().unwrap(),
-            lookback_seconds: lookback,
+            lookback_seconds: Some(lookback),
             full_every_seconds: 1,
         };
         Incremental::of(table, &copy, &mode).map(Option::unwrap)

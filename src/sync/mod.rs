@@ -15,6 +15,7 @@ mod guard;
 mod incremental;
 mod job;
 mod report;
+mod review;
 mod run_spec;
 mod schema;
 mod select;
@@ -30,16 +31,14 @@ pub use catalog::{
 pub use choose::{Choice, NothingToCopy, Skipped, choose};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
-pub use guard::{Filter, FilterError, filter};
+pub use guard::{Filter, FilterError, check_filter, filter};
 pub use incremental::{Incremental, IncrementalError, Since, Watermark};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};
 pub use report::{
     CopyMode, Failure, LONGEST_REPORT, Outcome, RunReport, RunResult, TableReport, Totals,
 };
-pub use run_spec::{
-    Arrival, ColumnSelection, Mode, RUN_SPEC_ENVIRONMENT, RUN_SPEC_VERSION, RunSpec, RunSpecError,
-    SchemaChanges, TableOptions, rerun_tables,
-};
+pub use review::review;
+pub use run_spec::{RUN_SPEC_ENVIRONMENT, RUN_SPEC_VERSION, RunSpec, RunSpecError, rerun_tables};
 pub use schema::{
     ColumnMode, DestinationColumn, SchemaDecision, SchemaWrite, UpdateOption, WriteDisposition,
     compare,

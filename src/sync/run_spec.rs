@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::name::{
     ConnectionName, DatasetId, InstanceName, Location, PgName, PipelineName, ProjectId, ServiceName,
 };
-use crate::pipeline::TableSelection;
+use crate::pipeline::{Arrival, SchemaChanges, TableOptions, TableSelection, is_default};
 
 /// The variable that carries a run's spec to `pipewright sync`.
 pub const RUN_SPEC_ENVIRONMENT: &str = "PIPEWRIGHT_RUN_SPEC";
@@ -40,66 +40,9 @@ pub struct RunSpec {
     #[serde(default, skip_serializing_if = "is_default")]
     pub schema_changes: SchemaChanges,
     #[serde(default, skip_serializing_if = "is_default")]
+    pub new_tables: Arrival,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub new_columns: Arrival,
-}
-
-/// How one table is copied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableOptions {
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub mode: Mode,
-    /// A condition as a person wrote it; [`super::filter`] decides whether it is one.
-    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub columns: ColumnSelection,
-}
-
-/// Whether a table is written whole or by what changed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Mode {
-    #[default]
-    Full,
-    Incremental {
-        /// Columns of a unique index, none of them nullable.
-        key: Vec<PgName>,
-        /// A column that grows with every change of a row.
-        cursor: PgName,
-        /// How far before the highest cursor a run reads again.
-        lookback_seconds: u64,
-        /// How old the last full copy may get; a full copy is what finds deleted rows.
-        full_every_seconds: u64,
-    },
-}
-
-/// Which columns of a table leave PostgreSQL.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ColumnSelection {
-    #[default]
-    All,
-    Include(BTreeSet<PgName>),
-    Exclude(BTreeSet<PgName>),
-}
-
-/// What happens when the source's columns are no longer those of the destination.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SchemaChanges {
-    #[default]
-    Evolve,
-    Freeze,
-}
-
-/// What happens to a column that the destination does not have yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Arrival {
-    #[default]
-    Copy,
-    Hold,
 }
 
 /// Why a text is not a run's spec.
@@ -157,10 +100,6 @@ pub fn rerun_tables(text: &str) -> Result<BTreeSet<PgName>, RunSpecError> {
     serde_json::from_str(text).map_err(RunSpecError::Tables)
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
 /// A connection by its full name, as BigQuery writes it.
 mod connection {
     use super::*;
@@ -199,6 +138,7 @@ mod connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::{ColumnSelection, Mode};
 
     fn spec() -> RunSpec {
         RunSpec::from_environment(PLAIN).unwrap()
@@ -219,7 +159,7 @@ mod tests {
                 mode: Mode::Incremental {
                     key: vec![table.clone()],
                     cursor: table.clone(),
-                    lookback_seconds: 60,
+                    lookback_seconds: Some(60),
                     full_every_seconds: 604_800,
                 },
                 filter: Some("x = '{{'".to_owned()),

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::columns::TableCopy;
-use super::run_spec::{Arrival, SchemaChanges};
 use super::statement::NullColumn;
 use super::types::BigQueryType;
+use crate::pipeline::{Arrival, SchemaChanges};
 
 /// A column of the destination, as `tables.get` answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,9 +195,9 @@ impl SchemaWrite {
 #[cfg(test)]
 mod tests {
     use super::super::columns::copy_of;
-    use super::super::run_spec::ColumnSelection;
     use super::super::testing::{column, table};
     use super::*;
+    use crate::pipeline::ColumnSelection;
 
     fn copy() -> TableCopy {
         let table = table("t", vec![column("Id", 20), column("name", 25)]);

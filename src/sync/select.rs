@@ -116,9 +116,9 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::super::columns::copy_of;
-    use super::super::run_spec::ColumnSelection;
     use super::super::testing::{column, table};
     use super::*;
+    use crate::pipeline::ColumnSelection;
 
     #[test]
     fn every_column_by_name() {

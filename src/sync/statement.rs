@@ -192,10 +192,10 @@ fn null_columns(nulls: &[NullColumn]) -> impl Iterator<Item = GoogleText> {
 #[cfg(test)]
 mod tests {
     use super::super::columns::copy_of;
-    use super::super::run_spec::ColumnSelection;
     use super::super::select::{Rows, inner_select};
     use super::super::testing::{column, table};
     use super::*;
+    use crate::pipeline::ColumnSelection;
 
     fn connection() -> ConnectionName {
         ConnectionName {

@@ -148,9 +148,9 @@ fn a_change_and_a_new_pipeline() {
     </details>
 
     <details>
-    <summary><code>stock</code>: change, digest <code>78e311ab7d4a</code></summary>
+    <summary><code>stock</code>: change, digest <code>489c2d417adc</code></summary>
 
-    `pipelines/stock.yaml`, digest `78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332`
+    `pipelines/stock.yaml`, digest `489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -160,6 +160,15 @@ fn a_change_and_a_new_pipeline() {
     CronWorkflow `stock`, before and after:
 
     ```diff
+              dataset: stock
+              instance: acme-stock:europe-west1:stock
+              location: europe-west1
+    +         new_columns: hold
+    +         new_tables: hold
+              pipeline: stock
+              project: acme-stock
+              schema: stock
+    @@ further down @@
               tables:
                 only:
                 - items
@@ -285,7 +294,7 @@ fn what_is_held_names_who_is_missing() {
     `stock`:
 
     ```
-     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
+     /apply 489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f
     ```
 
     </details>
@@ -390,7 +399,7 @@ fn another_digest_names_both_and_the_way_out() {
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
-    | `stock` | **held:** pull request `#12` showed the digest `78e311ab7d4a`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+    | `stock` | **held:** pull request `#12` showed the digest `489c2d417adc`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
     <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>

@@ -4,7 +4,7 @@ use crate::name::{ConnectionName, DatasetId, PgName, ProjectId};
 
 use super::catalog::{CELLS, catalog_query};
 use super::columns::{Copied, TableCopy};
-use super::select::{inner_name, qualified};
+use super::select::{Rows, inner_name, inner_select_or_sign, qualified};
 use super::text::{GoogleText, PgText};
 use super::types::BigQueryType;
 
@@ -49,6 +49,26 @@ pub fn select_statement(
         .sql(" FROM ")
         .then(&external_query(connection, inner))
 }
+
+/// The same for a destination that has rows: if the source has none (any more), it fails with
+/// [`EMPTY_SOURCE`] and the destination keeps what it has.
+pub fn select_unless_empty_statement(
+    connection: &ConnectionName,
+    schema: &PgName,
+    copy: &TableCopy,
+    rows: &Rows,
+    nulls: &[NullColumn],
+) -> GoogleText {
+    let inner = inner_select_or_sign(schema, copy, rows);
+    select_statement(connection, &inner, copy, nulls)
+        .sql(" WHERE IF(`c0`, ERROR(")
+        .literal(EMPTY_SOURCE)
+        .sql("), TRUE)")
+}
+
+/// What the job's message holds if the source was found empty.
+pub const EMPTY_SOURCE: &str =
+    "The source has no rows, and the destination has some: nothing was written";
 
 /// All rows of the tables that chunks were staged in, which have the copy's columns.
 pub fn union_statement(
@@ -193,7 +213,7 @@ fn null_columns(nulls: &[NullColumn]) -> impl Iterator<Item = GoogleText> {
 mod tests {
     use super::super::columns::copy_of;
     use super::super::run_spec::ColumnSelection;
-    use super::super::select::{Rows, inner_select};
+    use super::super::select::inner_select;
     use super::super::testing::{column, table};
     use super::*;
 
@@ -228,6 +248,18 @@ mod tests {
         assert_eq!(
             select_statement(&connection(), &inner, &copy, &nulls).as_str(),
             r#"SELECT `c1` AS `id`, `c2` AS `it_s`, CAST(`c3` AS BIGNUMERIC) AS `total`, CAST(NULL AS DATE) AS `gone` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT \"id\" AS \"c1\", \"it's\" AS \"c2\", CASE WHEN \"total\" <> 'NaN'::numeric THEN \"total\"::text END AS \"c3\" FROM \"s\".\"a\"\"b\"")"#
+        );
+    }
+
+    #[test]
+    fn an_emptied_source_is_seen_in_the_same_snapshot() {
+        let table = table("t", vec![column("id", 20)]);
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let schema = "s".parse().unwrap();
+        let rows = Rows::default();
+        assert_eq!(
+            select_unless_empty_statement(&connection(), &schema, &copy, &rows, &[]).as_str(),
+            r#"SELECT `c1` AS `id` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT r.*, false AS \"c0\" FROM (SELECT \"id\" AS \"c1\" FROM \"s\".\"t\") r UNION ALL SELECT NULL, true WHERE NOT EXISTS (SELECT FROM \"s\".\"t\")") WHERE IF(`c0`, ERROR("The source has no rows, and the destination has some: nothing was written"), TRUE)"#
         );
     }
 

@@ -55,6 +55,7 @@ fn relations_are_found_with_what_the_role_may_do() {
             "Weird\"Table",
             "ancestor",
             "by_columns",
+            "cursors",
             "decimals",
             "dropped",
             "edges",

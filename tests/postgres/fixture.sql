@@ -137,6 +137,16 @@ ALTER TABLE keys ADD PRIMARY KEY (d);
 CREATE TABLE ancestor (id int PRIMARY KEY);
 CREATE TABLE heir () INHERITS (ancestor);
 
+CREATE TABLE cursors (
+  id bigint PRIMARY KEY, tz timestamptz NOT NULL, ts timestamp NOT NULL, d date NOT NULL, n int NOT NULL
+);
+INSERT INTO cursors VALUES
+  (0, '-infinity', '-infinity', '-infinity', -2147483648),
+  (1, '2024-03-01 00:00+00', '2024-03-01 00:00', '2024-03-01', -2),
+  (2, '2024-03-01 00:00:00.000001+00', '2024-03-01 00:00:00.000001', '2024-03-01', -1),
+  (3, '2024-03-02 00:00+00', '2024-03-02 00:00', '2024-03-02', 0),
+  (4, 'infinity', 'infinity', 'infinity', 2147483647);
+
 CREATE VIEW looking AS SELECT 1 AS one;
 CREATE MATERIALIZED VIEW kept AS SELECT id FROM parts;
 CREATE TABLE hidden (id int);
@@ -151,7 +161,7 @@ CREATE POLICY own ON filtered USING (owner = current_user);
 CREATE TABLE dropped (a int, gone int, b int);
 ALTER TABLE dropped DROP COLUMN gone;
 
-GRANT SELECT ON everything, made_up, decimals, edges, "Weird""Table", parts, keys, ancestor, heir,
+GRANT SELECT ON everything, made_up, decimals, edges, cursors, "Weird""Table", parts, keys, ancestor, heir,
   looking, kept, no_columns, filtered, dropped TO reader;
 GRANT INSERT ON only_insert TO reader;
 GRANT SELECT (a) ON half TO reader;

@@ -67,7 +67,7 @@ const HOSTILE: &[&str] = &[
     "trail ",
 ];
 
-fn connection() -> ConnectionName {
+pub fn connection() -> ConnectionName {
     ConnectionName {
         project: "acme-orders".parse().unwrap(),
         location: "eu".parse().unwrap(),

@@ -1,6 +1,6 @@
 //! A PostgreSQL of our own: private folder, socket in it, gone with the last test that holds it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -160,10 +160,10 @@ impl Server {
 
     /// The type of each column of a query as it goes over the wire, where a domain is its base.
     pub fn described(&self, database: &str, query: &str) -> Vec<u32> {
-        let file = self.folder.path().join("describe.sql");
-        std::fs::write(&file, format!("{query} \\gdesc")).unwrap();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "{query} \\gdesc").unwrap();
         let types = self
-            .psql(READER, database, &["-f", file.to_str().unwrap()])
+            .psql(READER, database, &["-f", file.path().to_str().unwrap()])
             .unwrap();
         let names: Vec<&str> = types
             .lines()

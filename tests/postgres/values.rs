@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright::sync::{
-    Cast, Category, Chunk, ColumnSelection, Copied, Loss, Rows, TAKEN, Table, TableCopy, copy_of,
-    inner_select,
+    Cast, Category, Chunk, ColumnSelection, Copied, GoogleText, Incremental, Loss, Mode, Rows,
+    TAKEN, Table, TableCopy, bounds_statement, chunk_key, copy_of, filter, inner_select,
+    select_unless_empty_statement,
 };
 
-use crate::server::{FIXTURE, OWNER, Row, SCHEMA, Server, server};
+use crate::names::connection;
+use crate::shape;
+
+use crate::server::{FIXTURE, OWNER, READER, Row, SCHEMA, Server, server};
 
 const TABLES: &[&str] = &[
     "everything",
@@ -208,6 +212,106 @@ fn chunks_are_the_whole_table_once() {
     all.sort();
     whole.sort();
     assert_eq!(all, whole);
+}
+
+/// What a statement sends to PostgreSQL, read back from its GoogleSQL.
+fn sent(statement: &GoogleText) -> String {
+    shape::google(statement.as_str()).1.remove(1)
+}
+
+#[test]
+fn an_emptied_source_sends_a_sign_and_a_full_one_its_rows() {
+    let server = server();
+    let schema = SCHEMA.parse().unwrap();
+    for name in TABLES {
+        let (table, copy) = copied(&server, name);
+        let mut cells = inner_names(&copy);
+        cells.push("c0".to_owned());
+        let cells: Vec<String> = cells.iter().map(|cell| format!("\"{cell}\"")).collect();
+        let asked = |rows: &Rows| {
+            let statement = select_unless_empty_statement(&connection(), &schema, &copy, rows, &[]);
+            let query = format!("SELECT {} FROM ({}) t", cells.join(","), sent(&statement));
+            (server.rows(READER, FIXTURE, &query).unwrap(), query)
+        };
+        let (full, query) = asked(&Rows::default());
+        assert_eq!(full.len(), printed(&server, name).len());
+        assert!(
+            full.iter()
+                .all(|row| row.last() == Some(&Some("f".to_owned())))
+        );
+        let types = server.described(FIXTURE, &query);
+        assert!(
+            types.iter().all(|oid| TAKEN.contains(oid)),
+            "{name}: {types:?}"
+        );
+        let none = Rows {
+            filter: Some(filter("false", &table).unwrap()),
+            ..Rows::default()
+        };
+        let mut sign: Row = vec![None; copy.columns.len()];
+        sign.push(Some("t".to_owned()));
+        assert_eq!(asked(&none).0, [sign]);
+    }
+}
+
+#[test]
+fn a_watermark_reads_on_from_where_it_was() {
+    let server = server();
+    let (table, copy) = copied(&server, "cursors");
+    let read = |cursor: &str, lookback_seconds, highest: &str| {
+        let mode = Mode::Incremental {
+            key: vec!["id".parse().unwrap()],
+            cursor: cursor.parse().unwrap(),
+            lookback_seconds,
+            full_every_seconds: 1,
+        };
+        let incremental = Incremental::of(&table, &copy, &mode).unwrap().unwrap();
+        let rows = Rows {
+            since: Some(incremental.since(highest).unwrap()),
+            ..Rows::default()
+        };
+        let mut found: Vec<i64> = copied_rows(&server, &copy, &rows)
+            .into_iter()
+            .map(|row| row[0].as_deref().unwrap().parse().unwrap())
+            .collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(read("tz", 0, "2024-03-01T00:00:00.000001Z"), [2, 3, 4]);
+    assert_eq!(read("tz", 1, "2024-03-01T00:00:00.000001Z"), [1, 2, 3, 4]);
+    assert_eq!(read("ts", 0, "2024-03-01T00:00:00.000001"), [2, 3, 4]);
+    assert_eq!(read("d", 0, "2024-03-02"), [3, 4]);
+    assert_eq!(read("d", 1, "2024-03-02"), [1, 2, 3, 4]);
+    assert_eq!(read("n", 0, "-1"), [2, 3, 4]);
+    // Before the first year there is only everything.
+    assert_eq!(
+        read("tz", u64::MAX, "0001-01-01T00:00:00.000000Z"),
+        [0, 1, 2, 3, 4]
+    );
+    assert_eq!(read("d", u64::MAX, "0001-01-01"), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        read("ts", u64::MAX, "0001-01-01T00:00:00.000000"),
+        [0, 1, 2, 3, 4]
+    );
+}
+
+#[test]
+fn bounds_are_those_of_the_key() {
+    let server = server();
+    let schema = SCHEMA.parse().unwrap();
+    let (table, copy) = copied(&server, "cursors");
+    let key = chunk_key(&table, &copy).unwrap();
+    for (table, column, low, high) in [
+        ("cursors", key.column.name.as_str(), Some("0"), Some("4")),
+        ("keys", "d", None, None),
+    ] {
+        let table = table.parse().unwrap();
+        let inner = sent(&bounds_statement(&connection(), &schema, &table, column));
+        let query = format!("SELECT \"low\",\"high\" FROM ({inner}) t");
+        let bounds = server.rows(READER, FIXTURE, &query).unwrap();
+        assert_eq!(bounds, [[low, high].map(|b| b.map(str::to_owned))]);
+        assert_eq!(server.described(FIXTURE, &query), [20, 20]);
+    }
 }
 
 #[test]

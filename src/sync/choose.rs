@@ -66,6 +66,7 @@ pub fn choose(
         SchemaState::Unusable => return Err(NothingToCopy::SchemaUnusable(schema.clone())),
         SchemaState::Usable => {}
     }
+    let shared = shared_ids(catalog, selection);
     let mut choice = Choice::default();
     for table in &catalog.tables {
         let name = &table.name;
@@ -75,7 +76,7 @@ pub fn choose(
         let named = rerun.contains(name)
             || matches!(selection, TableSelection::Only(names) if names.contains(name));
         match skip(table, named) {
-            None if shares_its_name(table, catalog, selection) => {
+            None if shared.contains(&table_id(name)) => {
                 choice.left_out.push((name.to_string(), Skipped::SameName));
             }
             None => choice.tables.push(table.clone()),
@@ -113,15 +114,17 @@ fn skip(table: &Table, named: bool) -> Option<Skipped> {
     }
 }
 
-/// Looked for in the whole selection: a rerun of one of the two is no way around it.
-fn shares_its_name(table: &Table, catalog: &Catalog, selection: &TableSelection) -> bool {
-    let id = table_id(&table.name);
-    catalog.tables.iter().any(|other| {
-        other.name != table.name
-            && selection.contains(&other.name)
-            && skip(other, matches!(selection, TableSelection::Only(_))).is_none()
-            && table_id(&other.name) == id
-    })
+/// The ids that more than one table would have. Of the whole selection: a rerun of one of the
+/// two is no way around it.
+fn shared_ids(catalog: &Catalog, selection: &TableSelection) -> BTreeSet<String> {
+    let named = matches!(selection, TableSelection::Only(_));
+    let mut seen = BTreeSet::new();
+    let tables = catalog.tables.iter();
+    tables
+        .filter(|table| selection.contains(&table.name) && skip(table, named).is_none())
+        .map(|table| table_id(&table.name))
+        .filter(|id| !seen.insert(id.clone()))
+        .collect()
 }
 
 /// What is named and is not there.

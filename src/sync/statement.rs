@@ -161,9 +161,12 @@ pub fn bounds_statement(
 /// The destination's highest cursor as text in one column, `highest`; null if it has no rows.
 pub fn watermark_statement(destination: &Destination, cursor: &Copied) -> GoogleText {
     let (before, after) = match cursor.treatment.bigquery {
-        BigQueryType::Timestamp => ("FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', MAX(", "), 'UTC')"),
-        BigQueryType::Datetime => ("FORMAT_DATETIME('%Y-%m-%dT%H:%M:%E6S', MAX(", "))"),
-        BigQueryType::Date => ("FORMAT_DATE('%Y-%m-%d', MAX(", "))"),
+        BigQueryType::Timestamp => (
+            "FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', MAX(",
+            "), 'UTC')",
+        ),
+        BigQueryType::Datetime => ("FORMAT_DATETIME('%E4Y-%m-%dT%H:%M:%E6S', MAX(", "))"),
+        BigQueryType::Date => ("FORMAT_DATE('%E4Y-%m-%d', MAX(", "))"),
         _ => ("CAST(MAX(", ") AS STRING)"),
     };
     GoogleText::new()
@@ -275,6 +278,22 @@ mod tests {
         let all = ["id", "it_s", "total"].map(str::to_owned);
         let keys_only = merge_statement(&connection(), &inner, &copy, &destination("t"), &all);
         assert!(!keys_only.as_str().contains("UPDATE"));
+    }
+
+    #[test]
+    fn the_watermark_is_text_that_can_be_read() {
+        let table = table("t", vec![column("at", 1184), column("n", 20)]);
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let said =
+            |at: usize| watermark_statement(&destination("t"), &copy.columns[at]).to_string();
+        assert_eq!(
+            said(0),
+            "SELECT FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', MAX(`at`), 'UTC') AS `highest` FROM `acme-orders`.`orders`.`t`"
+        );
+        assert_eq!(
+            said(1),
+            "SELECT CAST(MAX(`n`) AS STRING) AS `highest` FROM `acme-orders`.`orders`.`t`"
+        );
     }
 
     #[test]

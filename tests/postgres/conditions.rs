@@ -22,6 +22,8 @@ const LEGAL: &[&str] = &[
     "not id = 1 or ok",
     "not ok is null",
     "not (ok and id > 3)",
+    "(not ok) = (id > 3)",
+    "(- id) % 3 = 1",
     "id between 1 and 5 and ok",
     "id not between 1 and 5 or id in (2, 3)",
     "id in (1, 2, 3) = ok",

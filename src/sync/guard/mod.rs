@@ -26,8 +26,12 @@ use super::text::PgText;
 
 /// The longest condition, in bytes.
 const LONGEST: usize = 2_000;
-/// How deep its parts may stand in each other.
-const DEPTH: usize = 40;
+/// How deep its parts may stand in each other. The parser takes
+/// more than 50 kB of stack for a level in a debug build, and a thread may have 2 MB in all.
+const DEPTH: usize = 12;
+
+/// How long a chain of operators may be: `a or b or c` is read as `(a or b) or c`, and so on.
+const CHAIN: usize = 100;
 
 /// A condition that was taken apart and printed anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +48,8 @@ impl Filter {
 pub enum FilterError {
     #[error("`where` is longer than {LONGEST} bytes")]
     TooLong,
+    #[error("`where` has more than {CHAIN} parts in a chain: compare with `IN (...)`")]
+    TooManyParts,
     #[error("`where` can not be read as one condition: {0}")]
     Syntax(String),
     #[error("`where` goes on after its condition, at `{0}`")]
@@ -82,20 +88,25 @@ pub fn filter(text: &str, table: &Table) -> Result<Filter, FilterError> {
     }
     Printer {
         columns: &table.columns,
+        room: CHAIN,
     }
     .print(&expression)
     .map(Filter)
 }
 
+#[derive(Clone, Copy)]
 struct Printer<'a> {
     columns: &'a [Column],
+    /// How many more parts may stand in each other.
+    room: usize,
 }
 
 type Printed = Result<PgText, FilterError>;
 
 impl Printer<'_> {
     /// Every part in parentheses of its own, so that no rule of precedence matters.
-    fn print(&self, expression: &Expr) -> Printed {
+    fn print(mut self, expression: &Expr) -> Printed {
+        self.room = self.room.checked_sub(1).ok_or(FilterError::TooManyParts)?;
         let new = PgText::new;
         Ok(match expression {
             Expr::Identifier(name) => self.column(name)?,
@@ -212,7 +223,7 @@ impl Printer<'_> {
         })
     }
 
-    fn between(&self, left: &Expr, operator: &'static str, right: &Expr) -> Printed {
+    fn between(self, left: &Expr, operator: &'static str, right: &Expr) -> Printed {
         Ok(PgText::new()
             .sql("(")
             .then(&self.print(left)?)
@@ -221,13 +232,13 @@ impl Printer<'_> {
             .sql(")"))
     }
 
-    fn after(&self, expression: &Expr, suffix: &'static str) -> Printed {
+    fn after(self, expression: &Expr, suffix: &'static str) -> Printed {
         let inner = self.print(expression)?;
         Ok(PgText::new().sql("(").then(&inner).sql(suffix).sql(")"))
     }
 
     /// PostgreSQL folds a name that is not quoted to lowercase.
-    fn column(&self, ident: &Ident) -> Printed {
+    fn column(self, ident: &Ident) -> Printed {
         let name = match ident.quote_style {
             None => ident.value.to_ascii_lowercase(),
             Some('"') => ident.value.clone(),
@@ -240,7 +251,7 @@ impl Printer<'_> {
         }
     }
 
-    fn cast(&self, inner: &PgText, data_type: &DataType) -> Printed {
+    fn cast(self, inner: &PgText, data_type: &DataType) -> Printed {
         let name = plain_type(data_type)
             .ok_or_else(|| FilterError::Type(excerpt(&data_type.to_string(), 40)))?;
         Ok(PgText::new()
@@ -251,7 +262,7 @@ impl Printer<'_> {
             .sql(")"))
     }
 
-    fn interval(&self, interval: &Interval) -> Printed {
+    fn interval(self, interval: &Interval) -> Printed {
         match interval {
             Interval {
                 value,
@@ -275,7 +286,7 @@ impl Printer<'_> {
         }
     }
 
-    fn function(&self, function: &Function) -> Printed {
+    fn function(self, function: &Function) -> Printed {
         let Function {
             name,
             uses_odbc_syntax,
@@ -434,7 +445,86 @@ mod tests {
         );
         let deep = format!("{}id = 1{}", "(".repeat(900), ")".repeat(900));
         assert!(said(&deep).contains("can not be read"));
-        let long = vec!["id = 1"; 190].join(" or ");
-        assert!(said(&long).starts_with("((("));
+        for prefix in ["- ", "not ", "+"] {
+            let many = prefix.repeat(LONGEST / prefix.len() - 1) + "1";
+            assert!(said(&many).starts_with("`where`"), "{prefix}");
+        }
+        let nested = "((id = 1 or (id = 2 and not (id = 3 or (who = 'x')))))";
+        assert!(said(nested).starts_with("(("), "{}", said(nested));
+        let long = |parts| vec!["id=1"; parts].join(" or ");
+        assert!(said(&long(90)).starts_with("((("));
+        assert!(said(&long(190)).contains("more than 100 parts"));
+        assert!(said(&vec!["1"; 999].join("+")).contains("more than 100 parts"));
+        let list = vec!["1"; 900].join(",");
+        assert!(said(&format!("id in ({list})")).starts_with("(\"id\" IN (1, 1"));
+    }
+
+    const PIECES: &[&str] = &[
+        "id",
+        "who",
+        "\"Weird\"\"Name\"",
+        "secret",
+        "1",
+        "-2.5e3",
+        "'x'",
+        "'it''s'",
+        "'",
+        "\"",
+        "\\",
+        "(",
+        ")",
+        ",",
+        ";",
+        "--",
+        "/*",
+        "*/",
+        "=",
+        "<",
+        "and",
+        "or",
+        "not",
+        "is null",
+        "in",
+        "between",
+        "like",
+        "::",
+        "text",
+        "cast(",
+        "as",
+        "interval",
+        "now()",
+        "coalesce(",
+        "select",
+        "$$",
+        "E'",
+        "\n",
+        "ü",
+        "{{",
+    ];
+
+    proptest::proptest! {
+        /// Whatever is written, the outcome is a condition that stands by itself, or a sentence.
+        #[test]
+        fn no_soup_of_words_gets_out(soup in proptest::collection::vec(0..PIECES.len(), 1..24)) {
+            let words: Vec<&str> = soup.iter().map(|at| PIECES[*at]).collect();
+            let text = words.join(" ");
+            let printed = said(&text);
+            if !printed.starts_with("`where`") {
+                let mut depth = 0_i32;
+                let mut quote = None;
+                for c in printed.chars() {
+                    match (quote, c) {
+                        (None, '\'' | '"') => quote = Some(c),
+                        (Some(open), c) if open == c => quote = None,
+                        (None, '(') => depth += 1,
+                        (None, ')') => depth -= 1,
+                        (None, ';' | '$' | '\\' | '{' | '\n') => panic!("{text}: {printed}"),
+                        _ => {}
+                    }
+                    assert!(depth >= 0, "{text}: {printed}");
+                }
+                assert_eq!((depth, quote), (0, None), "{text}: {printed}");
+            }
+        }
     }
 }

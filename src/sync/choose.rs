@@ -6,6 +6,7 @@ use crate::name::PgName;
 use crate::pipeline::TableSelection;
 
 use super::catalog::{Catalog, Kind, SchemaState, Table};
+use super::columns::table_id;
 
 /// What a run is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum Skipped {
     NotNamed(Kind),
     /// Its name holds control characters or is too long.
     Unnameable,
+    /// Another selected table would have its name in BigQuery.
+    SameName,
 }
 
 /// Why a run has nothing to do. Never a success: a renamed schema would go unnoticed.
@@ -63,6 +66,7 @@ pub fn choose(
         SchemaState::Unusable => return Err(NothingToCopy::SchemaUnusable(schema.clone())),
         SchemaState::Usable => {}
     }
+    let shared = shared_ids(catalog, selection);
     let mut choice = Choice::default();
     for table in &catalog.tables {
         let name = &table.name;
@@ -72,6 +76,9 @@ pub fn choose(
         let named = rerun.contains(name)
             || matches!(selection, TableSelection::Only(names) if names.contains(name));
         match skip(table, named) {
+            None if shared.contains(&table_id(name)) => {
+                choice.left_out.push((name.to_string(), Skipped::SameName));
+            }
             None => choice.tables.push(table.clone()),
             Some(skipped) => choice.left_out.push((name.to_string(), skipped)),
         }
@@ -105,6 +112,19 @@ fn skip(table: &Table, named: bool) -> Option<Skipped> {
         _ if no_column => Some(Skipped::Unreadable),
         _ => None,
     }
+}
+
+/// The ids that more than one table would have. Of the whole selection: a rerun of one of the
+/// two is no way around it.
+fn shared_ids(catalog: &Catalog, selection: &TableSelection) -> BTreeSet<String> {
+    let named = matches!(selection, TableSelection::Only(_));
+    let mut seen = BTreeSet::new();
+    let tables = catalog.tables.iter();
+    tables
+        .filter(|table| selection.contains(&table.name) && skip(table, named).is_none())
+        .map(|table| table_id(&table.name))
+        .filter(|id| !seen.insert(id.clone()))
+        .collect()
 }
 
 /// What is named and is not there.
@@ -146,7 +166,9 @@ impl Skipped {
     /// Whether the run fails over it: what somebody named must be there.
     pub fn fails(self) -> bool {
         match self {
-            Self::Absent | Self::NotOfThisSchedule | Self::UnreadableTarget => true,
+            Self::Absent | Self::NotOfThisSchedule | Self::UnreadableTarget | Self::SameName => {
+                true
+            }
             Self::Unreadable | Self::NotNamed(_) | Self::Unnameable => false,
         }
     }
@@ -164,6 +186,9 @@ impl Skipped {
                 "Materialized views are copied if `target_tables` names them."
             }
             Self::NotNamed(_) => "Foreign tables are copied if `target_tables` names them.",
+            Self::SameName => {
+                "Another table would have its name in BigQuery: leave one out with `excluded_tables`."
+            }
             Self::Unnameable => "Its name holds control characters or is longer than 63 bytes.",
         }
     }
@@ -233,6 +258,27 @@ mod tests {
             said(Except(names(&["a", "big"])), &[]),
             "the schema `s` has no table to copy (2 left out)"
         );
+    }
+
+    #[test]
+    fn two_tables_of_one_name_are_both_left_out() {
+        use TableSelection::{All, Except};
+        let mut catalog = catalog();
+        catalog.tables = ["a.b", "a_b", "c"]
+            .map(|name| table(name, vec![column("id", 20)]))
+            .into();
+        let schema = "s".parse().unwrap();
+        let left_out = |selection, rerun: &[&str]| {
+            let choice = choose(&catalog, &schema, &selection, &names(rerun)).unwrap();
+            let names = choice.left_out.into_iter().map(|(name, why)| {
+                assert_eq!(why, Skipped::SameName);
+                name
+            });
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(left_out(All, &[]), ["a.b", "a_b"]);
+        assert_eq!(left_out(All, &["a_b"]), ["a_b"]);
+        assert!(left_out(Except(names(&["a.b"])), &[]).is_empty());
     }
 
     #[test]

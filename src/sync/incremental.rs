@@ -7,6 +7,7 @@ use crate::name::PgName;
 
 use super::catalog::Table;
 use super::columns::{Copied, TableCopy};
+use super::guard::Filter;
 use super::text::PgText;
 use super::types::BigQueryType;
 use crate::pipeline::Mode;
@@ -18,6 +19,8 @@ pub struct Incremental {
     pub key: Vec<String>,
     pub cursor: Copied,
     pub lookback_seconds: u64,
+    /// How old the last full copy may get.
+    pub full_every_seconds: u64,
 }
 
 /// The highest cursor that the destination has, less the lookback.
@@ -69,7 +72,7 @@ impl Incremental {
             key,
             cursor,
             lookback_seconds,
-            ..
+            full_every_seconds,
         } = mode
         else {
             return Ok(None);
@@ -116,7 +119,14 @@ impl Incremental {
             key: key_columns.iter().map(|c| c.name.clone()).collect(),
             cursor,
             lookback_seconds: lookback_seconds.unwrap_or(usual),
+            full_every_seconds: *full_every_seconds,
         }))
+    }
+
+    /// Whether deleted rows have to be looked for: the last full copy is too old, or unknown.
+    pub fn full_is_due(&self, last_full: Option<Timestamp>, now: Timestamp) -> bool {
+        let seconds = i64::try_from(self.full_every_seconds).unwrap_or(i64::MAX);
+        last_full.is_none_or(|last| now.duration_since(last) >= SignedDuration::from_secs(seconds))
     }
 
     /// From the highest cursor in the destination, as
@@ -133,6 +143,24 @@ impl Incremental {
 /// How far a run reads back, where the file does not say: a transaction that took an hour
 /// writes rows with the time of its beginning.
 const LOOKBACK: u64 = 3_600;
+/// What an incremental copy must have in common with the one before it: condition, key, cursor
+/// and columns with their types. Another one: a full copy comes first. Sixteen hexadecimal
+/// digits, so that a table's label can hold it.
+pub fn fingerprint(copy: &TableCopy, filter: Option<&Filter>, incremental: &Incremental) -> String {
+    use sha2::{Digest as _, Sha256};
+    let columns: Vec<(&str, &str)> = copy
+        .columns
+        .iter()
+        .map(|copied| (copied.name.as_str(), copied.treatment.bigquery.sql()))
+        .collect();
+    let condition = filter.map(|filter| filter.sql().as_str());
+    let cursor = &incremental.cursor.name;
+    let all = serde_json::json!([columns, condition, incremental.key, cursor]);
+    let mut digits = hex::encode(Sha256::digest(all.to_string()));
+    digits.truncate(16);
+    digits
+}
+
 /// `pg_type`'s own OID: its values wrap around.
 const OID: u32 = 26;
 
@@ -167,8 +195,9 @@ impl Watermark {
             Self::Integer(_) => self,
             Self::Date(date) => {
                 let days = i64::try_from(seconds.div_ceil(86_400)).unwrap_or(i64::MAX);
-                let span = Span::new().try_days(days).unwrap_or_default();
-                Self::Date(date.checked_sub(span).unwrap_or(Date::MIN))
+                let span = Span::new().try_days(days).ok();
+                let earlier = span.and_then(|span| date.checked_sub(span).ok());
+                Self::Date(earlier.unwrap_or(Date::MIN))
             }
             Self::Datetime(at) => Self::Datetime(at.checked_sub(duration).unwrap_or(DateTime::MIN)),
             Self::Timestamp(at) => {
@@ -256,7 +285,34 @@ mod tests {
             condition("at", u64::MAX, "0001-01-01T00:00:00Z").unwrap(),
             r#""at" >= '-infinity'::timestamptz"#
         );
+        assert_eq!(
+            condition("day", u64::MAX, "2024-03-01").unwrap(),
+            r#""day" >= '-infinity'::date"#
+        );
         assert_eq!(condition("n", 0, "1 OR 1=1"), None);
+    }
+
+    #[test]
+    fn a_full_copy_comes_first_and_again() {
+        let incremental = incremental(&orders(), &["id"], "at", 0).unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2024-03-01T00:00:01Z");
+        assert!(incremental.full_is_due(None, now));
+        assert!(incremental.full_is_due(Some(at("2024-03-01T00:00:00Z")), now));
+        assert!(!incremental.full_is_due(Some(at("2024-03-01T00:00:00.5Z")), now));
+
+        let table = orders();
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let filter = |text| super::super::filter(text, &table).unwrap();
+        let plain = fingerprint(&copy, None, &incremental);
+        let filtered = fingerprint(&copy, Some(&filter("id > 1")), &incremental);
+        assert_ne!(plain, filtered);
+        assert_eq!(
+            filtered,
+            fingerprint(&copy, Some(&filter("ID  >  1")), &incremental)
+        );
+        let fewer = copy.clone().without(&["n".to_owned()].into());
+        assert_ne!(plain, fingerprint(&fewer, None, &incremental));
     }
 
     #[test]

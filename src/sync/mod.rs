@@ -32,7 +32,7 @@ pub use choose::{Choice, NothingToCopy, Skipped, choose};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
 pub use guard::{Filter, FilterError, check_filter, filter};
-pub use incremental::{Incremental, IncrementalError, Since, Watermark};
+pub use incremental::{Incremental, IncrementalError, Since, Watermark, fingerprint};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};
 pub use report::{
     CopyMode, Failure, LONGEST_REPORT, Outcome, RunReport, RunResult, TableReport, Totals,
@@ -43,10 +43,11 @@ pub use schema::{
     ColumnMode, DestinationColumn, SchemaDecision, SchemaWrite, UpdateOption, WriteDisposition,
     compare,
 };
-pub use select::{Chunk, Rows, inner_select};
+pub use select::{Chunk, Rows, chunk_key, inner_select};
 pub use statement::{
-    Destination, LONGEST_STATEMENT, NullColumn, bounds_statement, catalog_statement,
-    merge_statement, select_statement, union_statement, watermark_statement,
+    Destination, EMPTY_SOURCE, LONGEST_STATEMENT, NullColumn, bounds_statement, catalog_statement,
+    merge_statement, select_statement, select_unless_empty_statement, union_statement,
+    watermark_statement,
 };
 pub use text::{GoogleText, PgText};
 pub use types::{BigQueryType, Cast, Loss, TAKEN, Treatment, treat};

@@ -5,6 +5,7 @@
 
 use crate::name::PgName;
 
+use super::catalog::Table;
 use super::columns::{Copied, TableCopy};
 use super::guard::Filter;
 use super::incremental::Since;
@@ -49,6 +50,40 @@ pub fn inner_select(schema: &PgName, copy: &TableCopy, rows: &Rows) -> PgText {
     }
     select.sql(" WHERE ").joined(conditions, " AND ")
 }
+
+/// The same, and one row more if there are none: with `c0` true, and nothing else in it. So
+/// the outer statement sees an emptied source in the very snapshot that it copies.
+pub(super) fn inner_select_or_sign(schema: &PgName, copy: &TableCopy, rows: &Rows) -> PgText {
+    let nulls = copy.columns.iter().map(|_| PgText::new().sql("NULL"));
+    let conditions = rows.conditions();
+    let any = PgText::new()
+        .sql("SELECT FROM ")
+        .then(&qualified(schema, &copy.table));
+    let any = if conditions.is_empty() {
+        any
+    } else {
+        any.sql(" WHERE ").joined(conditions, " AND ")
+    };
+    PgText::new()
+        .sql("SELECT r.*, false AS \"c0\" FROM (")
+        .then(&inner_select(schema, copy, rows))
+        .sql(") r UNION ALL SELECT ")
+        .joined(nulls, ", ")
+        .sql(", true WHERE NOT EXISTS (")
+        .then(&any)
+        .sql(")")
+}
+
+/// A column to cut the table's rows by: the first of a key, and a whole number.
+pub fn chunk_key<'a>(table: &Table, copy: &'a TableCopy) -> Option<&'a Copied> {
+    let firsts = table.unique_keys.iter().filter_map(|key| key.first());
+    firsts
+        .filter_map(|name| copy.column(name))
+        .find(|copied| INTEGERS.contains(&copied.column.oid))
+}
+
+/// int2, int4, int8. Not oid: it has no negative half, and its order is nobody's.
+const INTEGERS: [u32; 3] = [21, 23, 20];
 
 /// What a column is called between the two SELECTs.
 pub(super) fn inner_name(copied: &Copied) -> String {
@@ -140,6 +175,20 @@ mod tests {
             inner_select(&"s".parse().unwrap(), &copy, &rows).as_str(),
             r#"SELECT "id" AS "c1", CASE WHEN "when""" BETWEEN '0001-01-01'::date AND '9999-12-31'::date THEN "when""" END AS "c2", "u"::text AS "c3" FROM "s"."a"".""b" WHERE ("id" >= (-5)) AND ("id" < 7)"#
         );
+    }
+
+    #[test]
+    fn a_table_is_cut_by_a_number_that_leads_a_key() {
+        let mut table = table(
+            "t",
+            vec![column("uuid", 2950), column("id", 20), column("n", 23)],
+        );
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        assert_eq!(chunk_key(&table, &copy), None);
+        let key = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        table.unique_keys = vec![key(&["uuid"]), key(&["uuid", "id"]), key(&["n", "uuid"])];
+        let found = chunk_key(&table, &copy).map(|copied| copied.name.as_str());
+        assert_eq!(found, Some("n"));
     }
 
     #[test]

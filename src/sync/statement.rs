@@ -4,7 +4,7 @@ use crate::name::{ConnectionName, DatasetId, PgName, ProjectId};
 
 use super::catalog::{CELLS, catalog_query};
 use super::columns::{Copied, TableCopy};
-use super::select::{inner_name, qualified};
+use super::select::{Rows, inner_name, inner_select_or_sign, qualified};
 use super::text::{GoogleText, PgText};
 use super::types::BigQueryType;
 
@@ -49,6 +49,26 @@ pub fn select_statement(
         .sql(" FROM ")
         .then(&external_query(connection, inner))
 }
+
+/// The same for a destination that has rows: if the source has none (any more), it fails with
+/// [`EMPTY_SOURCE`] and the destination keeps what it has.
+pub fn select_unless_empty_statement(
+    connection: &ConnectionName,
+    schema: &PgName,
+    copy: &TableCopy,
+    rows: &Rows,
+    nulls: &[NullColumn],
+) -> GoogleText {
+    let inner = inner_select_or_sign(schema, copy, rows);
+    select_statement(connection, &inner, copy, nulls)
+        .sql(" WHERE IF(`c0`, ERROR(")
+        .literal(EMPTY_SOURCE)
+        .sql("), TRUE)")
+}
+
+/// What the job's message holds if the source was found empty.
+pub const EMPTY_SOURCE: &str =
+    "The source has no rows, and the destination has some: nothing was written";
 
 /// All rows of the tables that chunks were staged in, which have the copy's columns.
 pub fn union_statement(
@@ -141,9 +161,12 @@ pub fn bounds_statement(
 /// The destination's highest cursor as text in one column, `highest`; null if it has no rows.
 pub fn watermark_statement(destination: &Destination, cursor: &Copied) -> GoogleText {
     let (before, after) = match cursor.treatment.bigquery {
-        BigQueryType::Timestamp => ("FORMAT_TIMESTAMP('%Y-%m-%dT%H:%M:%E6SZ', MAX(", "), 'UTC')"),
-        BigQueryType::Datetime => ("FORMAT_DATETIME('%Y-%m-%dT%H:%M:%E6S', MAX(", "))"),
-        BigQueryType::Date => ("FORMAT_DATE('%Y-%m-%d', MAX(", "))"),
+        BigQueryType::Timestamp => (
+            "FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', MAX(",
+            "), 'UTC')",
+        ),
+        BigQueryType::Datetime => ("FORMAT_DATETIME('%E4Y-%m-%dT%H:%M:%E6S', MAX(", "))"),
+        BigQueryType::Date => ("FORMAT_DATE('%E4Y-%m-%d', MAX(", "))"),
         _ => ("CAST(MAX(", ") AS STRING)"),
     };
     GoogleText::new()
@@ -192,7 +215,7 @@ fn null_columns(nulls: &[NullColumn]) -> impl Iterator<Item = GoogleText> {
 #[cfg(test)]
 mod tests {
     use super::super::columns::copy_of;
-    use super::super::select::{Rows, inner_select};
+    use super::super::select::inner_select;
     use super::super::testing::{column, table};
     use super::*;
     use crate::pipeline::ColumnSelection;
@@ -232,6 +255,18 @@ mod tests {
     }
 
     #[test]
+    fn an_emptied_source_is_seen_in_the_same_snapshot() {
+        let table = table("t", vec![column("id", 20)]);
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let schema = "s".parse().unwrap();
+        let rows = Rows::default();
+        assert_eq!(
+            select_unless_empty_statement(&connection(), &schema, &copy, &rows, &[]).as_str(),
+            r#"SELECT `c1` AS `id` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT r.*, false AS \"c0\" FROM (SELECT \"id\" AS \"c1\" FROM \"s\".\"t\") r UNION ALL SELECT NULL, true WHERE NOT EXISTS (SELECT FROM \"s\".\"t\")") WHERE IF(`c0`, ERROR("The source has no rows, and the destination has some: nothing was written"), TRUE)"#
+        );
+    }
+
+    #[test]
     fn one_merge() {
         let copy = copy();
         let inner = PgText::new().sql("SELECT");
@@ -243,6 +278,22 @@ mod tests {
         let all = ["id", "it_s", "total"].map(str::to_owned);
         let keys_only = merge_statement(&connection(), &inner, &copy, &destination("t"), &all);
         assert!(!keys_only.as_str().contains("UPDATE"));
+    }
+
+    #[test]
+    fn the_watermark_is_text_that_can_be_read() {
+        let table = table("t", vec![column("at", 1184), column("n", 20)]);
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let said =
+            |at: usize| watermark_statement(&destination("t"), &copy.columns[at]).to_string();
+        assert_eq!(
+            said(0),
+            "SELECT FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', MAX(`at`), 'UTC') AS `highest` FROM `acme-orders`.`orders`.`t`"
+        );
+        assert_eq!(
+            said(1),
+            "SELECT CAST(MAX(`n`) AS STRING) AS `highest` FROM `acme-orders`.`orders`.`t`"
+        );
     }
 
     #[test]

@@ -7,12 +7,11 @@
 //! On the list: columns of the table, literals, comparisons, AND, OR, NOT, IS NULL, IN with a
 //! list, BETWEEN, LIKE, arithmetic, casts to plain types, intervals, and a few functions.
 
-mod refusal;
+mod parts;
 
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Interval, ObjectNamePart, TimezoneInfo, TypedString, UnaryOperator,
-    Value,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Interval, ObjectNamePart, TypedString, UnaryOperator,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
@@ -20,14 +19,19 @@ use sqlparser::tokenizer::Token;
 
 use crate::name::excerpt;
 
+use parts::{compares, is_comparison, literal, operator, plain_type, text_literal};
+
 use super::catalog::{Column, Table};
 use super::text::PgText;
 
-pub use refusal::FilterError;
-use refusal::LONGEST;
+/// The longest condition, in bytes.
+const LONGEST: usize = 2_000;
+/// How deep its parts may stand in each other. The parser takes
+/// more than 50 kB of stack for a level in a debug build, and a thread may have 2 MB in all.
+const DEPTH: usize = 12;
 
-/// How deep its parts may stand in each other.
-const DEPTH: usize = 40;
+/// How long a chain of operators may be: `a or b or c` is read as `(a or b) or c`, and so on.
+const CHAIN: usize = 100;
 
 /// A condition that was taken apart and printed anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,32 @@ impl Filter {
         &self.0
     }
 }
+
+/// Why a text is not such a condition: one sentence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    #[error("`where` is longer than {LONGEST} bytes")]
+    TooLong,
+    #[error("`where` has more than {CHAIN} parts in a chain: compare with `IN (...)`")]
+    TooManyParts,
+    #[error("`where` can not be read as one condition: {0}")]
+    Syntax(String),
+    #[error("`where` goes on after its condition, at `{0}`")]
+    Trailing(String),
+    #[error("`where` names `{0}`, which is not a column of the table")]
+    UnknownColumn(String),
+    #[error("`where` names `{0}`, which the connection's role may not read")]
+    UnreadableColumn(String),
+    #[error("`where` uses the function `{0}`; it may use {FUNCTIONS}")]
+    Function(String),
+    #[error("`where` casts to `{0}`; it may cast to {TYPES}")]
+    Type(String),
+    #[error("`where` may not hold {0}")]
+    NotAllowed(&'static str),
+}
+
+const FUNCTIONS: &str = "now(), current_date, current_timestamp, lower, upper, length and coalesce";
+const TYPES: &str = "text, smallint, integer, bigint, numeric, real, double precision, boolean, date, time, timestamp, timestamptz, interval and uuid, without a length";
 
 /// Reads `text` as a condition on the rows of `table`.
 pub fn filter(text: &str, table: &Table) -> Result<Filter, FilterError> {
@@ -65,30 +95,47 @@ fn read(text: &str, columns: Columns<'_>) -> Result<Filter, FilterError> {
     if next.token != Token::EOF {
         return Err(FilterError::Trailing(excerpt(&next.to_string(), 40)));
     }
-    Printer { columns }.print(&expression).map(Filter)
+    Printer {
+        columns,
+        room: CHAIN,
+    }
+    .print(&expression)
+    .map(Filter)
 }
 
 /// What a name in a condition may be.
+#[derive(Clone, Copy)]
 enum Columns<'a> {
     Of(&'a [Column]),
     Unknown,
 }
 
+#[derive(Clone, Copy)]
 struct Printer<'a> {
     columns: Columns<'a>,
+    /// How many more parts may stand in each other.
+    room: usize,
 }
 
 type Printed = Result<PgText, FilterError>;
 
 impl Printer<'_> {
     /// Every part in parentheses of its own, so that no rule of precedence matters.
-    fn print(&self, expression: &Expr) -> Printed {
+    fn print(mut self, expression: &Expr) -> Printed {
+        self.room = self.room.checked_sub(1).ok_or(FilterError::TooManyParts)?;
         let new = PgText::new;
         Ok(match expression {
             Expr::Identifier(name) => self.column(name)?,
             Expr::Value(value) => literal(&value.value)?,
             Expr::Nested(inner) => self.print(inner)?,
-            Expr::BinaryOp { left, op, right } => self.between(left, operator(op)?, right)?,
+            Expr::BinaryOp { left, op, right } => {
+                if compares(op) && [left, right].into_iter().any(|side| is_comparison(side)) {
+                    return Err(FilterError::NotAllowed(
+                        "a chain of comparisons: put parentheses around one of them",
+                    ));
+                }
+                self.between(left, operator(op)?, right)?
+            }
             Expr::UnaryOp { op, expr } => {
                 let op = match op {
                     UnaryOperator::Not => "NOT ",
@@ -192,7 +239,7 @@ impl Printer<'_> {
         })
     }
 
-    fn between(&self, left: &Expr, operator: &'static str, right: &Expr) -> Printed {
+    fn between(self, left: &Expr, operator: &'static str, right: &Expr) -> Printed {
         Ok(PgText::new()
             .sql("(")
             .then(&self.print(left)?)
@@ -201,13 +248,13 @@ impl Printer<'_> {
             .sql(")"))
     }
 
-    fn after(&self, expression: &Expr, suffix: &'static str) -> Printed {
+    fn after(self, expression: &Expr, suffix: &'static str) -> Printed {
         let inner = self.print(expression)?;
         Ok(PgText::new().sql("(").then(&inner).sql(suffix).sql(")"))
     }
 
     /// PostgreSQL folds a name that is not quoted to lowercase.
-    fn column(&self, ident: &Ident) -> Printed {
+    fn column(self, ident: &Ident) -> Printed {
         let name = match ident.quote_style {
             None => ident.value.to_ascii_lowercase(),
             Some('"') => ident.value.clone(),
@@ -223,7 +270,7 @@ impl Printer<'_> {
         }
     }
 
-    fn cast(&self, inner: &PgText, data_type: &DataType) -> Printed {
+    fn cast(self, inner: &PgText, data_type: &DataType) -> Printed {
         let name = plain_type(data_type)
             .ok_or_else(|| FilterError::Type(excerpt(&data_type.to_string(), 40)))?;
         Ok(PgText::new()
@@ -234,7 +281,7 @@ impl Printer<'_> {
             .sql(")"))
     }
 
-    fn interval(&self, interval: &Interval) -> Printed {
+    fn interval(self, interval: &Interval) -> Printed {
         match interval {
             Interval {
                 value,
@@ -258,7 +305,7 @@ impl Printer<'_> {
         }
     }
 
-    fn function(&self, function: &Function) -> Printed {
+    fn function(self, function: &Function) -> Printed {
         let Function {
             name,
             uses_odbc_syntax,
@@ -316,79 +363,6 @@ impl Printer<'_> {
         };
         Ok(PgText::new().sql(begin).joined(args, ", ").sql(")"))
     }
-}
-
-fn operator(operator: &BinaryOperator) -> Result<&'static str, FilterError> {
-    Ok(match operator {
-        BinaryOperator::And => " AND ",
-        BinaryOperator::Or => " OR ",
-        BinaryOperator::Eq => " = ",
-        BinaryOperator::NotEq => " <> ",
-        BinaryOperator::Lt => " < ",
-        BinaryOperator::LtEq => " <= ",
-        BinaryOperator::Gt => " > ",
-        BinaryOperator::GtEq => " >= ",
-        BinaryOperator::Plus => " + ",
-        BinaryOperator::Minus => " - ",
-        BinaryOperator::Multiply => " * ",
-        BinaryOperator::Divide => " / ",
-        BinaryOperator::Modulo => " % ",
-        _ => return Err(FilterError::NotAllowed("this operator")),
-    })
-}
-
-fn literal(value: &Value) -> Printed {
-    match value {
-        Value::Number(number, false) => PgText::new()
-            .number(number)
-            .ok_or(FilterError::NotAllowed("such a number")),
-        Value::Boolean(true) => Ok(PgText::new().sql("TRUE")),
-        Value::Boolean(false) => Ok(PgText::new().sql("FALSE")),
-        Value::Null => Ok(PgText::new().sql("NULL")),
-        value => text_literal(value),
-    }
-}
-
-fn text_literal(value: &Value) -> Printed {
-    match value {
-        Value::SingleQuotedString(text) if text.contains('\0') => {
-            Err(FilterError::NotAllowed("the character U+0000"))
-        }
-        Value::SingleQuotedString(text) => Ok(PgText::new().literal(text)),
-        _ => Err(FilterError::NotAllowed(
-            "a literal that is neither a number nor a text in single quotes",
-        )),
-    }
-}
-
-fn plain_type(data_type: &DataType) -> Option<&'static str> {
-    use sqlparser::ast::ExactNumberInfo as Exact;
-    Some(match data_type {
-        DataType::Text => "pg_catalog.text",
-        DataType::SmallInt(None) => "pg_catalog.int2",
-        DataType::Integer(None) | DataType::Int(None) => "pg_catalog.int4",
-        DataType::BigInt(None) => "pg_catalog.int8",
-        DataType::Numeric(Exact::None) | DataType::Decimal(Exact::None) => "pg_catalog.numeric",
-        DataType::Real => "pg_catalog.float4",
-        DataType::DoublePrecision => "pg_catalog.float8",
-        DataType::Boolean | DataType::Bool => "pg_catalog.bool",
-        DataType::Date => "pg_catalog.date",
-        DataType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            "pg_catalog.time"
-        }
-        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            "pg_catalog.timestamp"
-        }
-        DataType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
-            "pg_catalog.timestamptz"
-        }
-        DataType::Interval {
-            fields: None,
-            precision: None,
-        } => "pg_catalog.interval",
-        DataType::Uuid => "pg_catalog.uuid",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -471,6 +445,7 @@ mod tests {
             ("who ~ '(a+)+'", "this operator"),
             ("who || 'x' = 'y'", "this operator"),
             ("id = $1", "a literal that is neither"),
+            ("1 < id < 3", "a chain of comparisons"),
             ("id =", "can not be read"),
             ("", "can not be read"),
             ("case when id = 1 then true end", "CASE"),
@@ -489,7 +464,86 @@ mod tests {
         );
         let deep = format!("{}id = 1{}", "(".repeat(900), ")".repeat(900));
         assert!(said(&deep).contains("can not be read"));
-        let long = vec!["id = 1"; 190].join(" or ");
-        assert!(said(&long).starts_with("((("));
+        for prefix in ["- ", "not ", "+"] {
+            let many = prefix.repeat(LONGEST / prefix.len() - 1) + "1";
+            assert!(said(&many).starts_with("`where`"), "{prefix}");
+        }
+        let nested = "((id = 1 or (id = 2 and not (id = 3 or (who = 'x')))))";
+        assert!(said(nested).starts_with("(("), "{}", said(nested));
+        let long = |parts| vec!["id=1"; parts].join(" or ");
+        assert!(said(&long(90)).starts_with("((("));
+        assert!(said(&long(190)).contains("more than 100 parts"));
+        assert!(said(&vec!["1"; 999].join("+")).contains("more than 100 parts"));
+        let list = vec!["1"; 900].join(",");
+        assert!(said(&format!("id in ({list})")).starts_with("(\"id\" IN (1, 1"));
+    }
+
+    const PIECES: &[&str] = &[
+        "id",
+        "who",
+        "\"Weird\"\"Name\"",
+        "secret",
+        "1",
+        "-2.5e3",
+        "'x'",
+        "'it''s'",
+        "'",
+        "\"",
+        "\\",
+        "(",
+        ")",
+        ",",
+        ";",
+        "--",
+        "/*",
+        "*/",
+        "=",
+        "<",
+        "and",
+        "or",
+        "not",
+        "is null",
+        "in",
+        "between",
+        "like",
+        "::",
+        "text",
+        "cast(",
+        "as",
+        "interval",
+        "now()",
+        "coalesce(",
+        "select",
+        "$$",
+        "E'",
+        "\n",
+        "ü",
+        "{{",
+    ];
+
+    proptest::proptest! {
+        /// Whatever is written, the outcome is a condition that stands by itself, or a sentence.
+        #[test]
+        fn no_soup_of_words_gets_out(soup in proptest::collection::vec(0..PIECES.len(), 1..24)) {
+            let words: Vec<&str> = soup.iter().map(|at| PIECES[*at]).collect();
+            let text = words.join(" ");
+            let printed = said(&text);
+            if !printed.starts_with("`where`") {
+                let mut depth = 0_i32;
+                let mut quote = None;
+                for c in printed.chars() {
+                    match (quote, c) {
+                        (None, '\'' | '"') => quote = Some(c),
+                        (Some(open), c) if open == c => quote = None,
+                        (None, '(') => depth += 1,
+                        (None, ')') => depth -= 1,
+                        (None, ';' | '$' | '\\' | '{' | '\n') => panic!("{text}: {printed}"),
+                        _ => {}
+                    }
+                    assert!(depth >= 0, "{text}: {printed}");
+                }
+                assert_eq!((depth, quote), (0, None), "{text}: {printed}");
+            }
+        }
     }
 }

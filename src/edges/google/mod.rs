@@ -11,7 +11,9 @@ mod dataset;
 mod error;
 mod http;
 mod iam;
+mod job;
 mod policy;
+mod table;
 #[cfg(feature = "sandbox")]
 #[cfg(test)]
 mod tests;
@@ -26,7 +28,12 @@ pub use connection::{Connection, DatabaseKind};
 pub use dataset::{Dataset, NewDataset};
 pub use error::GoogleError;
 pub use iam::ServiceAccount;
+pub use job::{
+    CreateDisposition, Destination, Job, JobError, JobReference, JobState, JobStatistics, Poll,
+    Purpose, QueryJob, ResultPage, SchemaUpdate, WriteDisposition,
+};
 pub use policy::{Binding, Policy, PolicyTarget};
+pub use table::{Field, FieldMode, Schema, Table, TableKind, TableReference};
 pub use token::TokenSource;
 
 use http::Http;

@@ -24,6 +24,7 @@ pub mod render;
 pub mod proposal;
 pub mod plan;
 pub mod report;
+pub mod sync;
 
 // The only time.
 pub mod clock;

@@ -7,7 +7,7 @@ mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use bind::{Bound, bind};
 pub use parse::{Parsed, Unreadable, parse};
@@ -62,7 +62,7 @@ pub struct ConnectionRef {
 }
 
 /// Which tables of the schema are copied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TableSelection {
     /// Every table, found at run time.

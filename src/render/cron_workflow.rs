@@ -12,21 +12,14 @@ use crate::name::PgName;
 use crate::object::{Kind, Object, ObjectKey};
 use crate::pipeline::{Bound, Schedule, TableSelection};
 use crate::policy::Defaults;
+use crate::sync::{Arrival, PERMANENT_EXIT_CODE, RUN_SPEC_ENVIRONMENT, RunSpec, SchemaChanges};
 
 use super::labels::{PIPELINE_LABEL, manifest};
 use super::rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER};
 use super::{House, Identity, short_hash};
 
-/// The variable that carries a run's spec to `pipewright sync`.
-pub const ENVIRONMENT: &str = "PIPEWRIGHT_RUN_SPEC";
-/// Version of that spec's format.
-pub const RUN_SPEC_VERSION: u32 = 1;
 /// The output parameter that a run leaves its report in.
 pub const REPORT_PARAMETER: &str = "report";
-
-/// The runner's own exit code for a failure that another attempt would only repeat.
-/// Everything else is tried again, -1 of an evicted pod included.
-const PERMANENT_EXIT_CODE: i32 = 2;
 
 /// One schedule of a pipeline: what its CronWorkflow is called, and what it copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +160,7 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
             "command": ["pipewright"],
             "args": ["sync"],
             "env": [
-                { "name": ENVIRONMENT, "value": run_spec(tables, bound) },
+                { "name": RUN_SPEC_ENVIRONMENT, "value": run_spec(tables, bound).to_environment() },
                 {
                     "name": TABLES_ENVIRONMENT,
                     "value": format!("{{{{workflow.parameters.{TABLES_PARAMETER}}}}}"),
@@ -204,25 +197,24 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
     })
 }
 
-/// What the run shall do, as JSON for the environment.
-fn run_spec(tables: &TableSelection, bound: &Bound) -> String {
+/// What the run of these tables shall do.
+fn run_spec(tables: &TableSelection, bound: &Bound) -> RunSpec {
     let pipeline = &bound.pipeline;
-    let spec = json!({
-        "version": RUN_SPEC_VERSION,
-        "pipeline": pipeline.name,
-        "service": pipeline.service,
-        "project": pipeline.project,
-        "connection": bound.connection.to_string(),
-        "instance": bound.instance,
-        "location": bound.location,
-        "dataset": pipeline.dataset,
-        "database": pipeline.database,
-        "schema": pipeline.schema,
-        "tables": tables,
-    });
-    // Argo expands `{{…}}` wherever it stands. In JSON two opening braces in a row occur
-    // inside strings only, and there they may be written as escapes.
-    spec.to_string().replace("{{", "\\u007b\\u007b")
+    RunSpec {
+        pipeline: pipeline.name.clone(),
+        service: pipeline.service.clone(),
+        project: pipeline.project.clone(),
+        connection: bound.connection.clone(),
+        instance: bound.instance.clone(),
+        location: bound.location.clone(),
+        dataset: pipeline.dataset.clone(),
+        database: pipeline.database.clone(),
+        schema: pipeline.schema.clone(),
+        tables: tables.clone(),
+        options: BTreeMap::new(),
+        schema_changes: SchemaChanges::default(),
+        new_columns: Arrival::default(),
+    }
 }
 
 /// One gauge and one counter, so that a failing run is found by service and pipeline.

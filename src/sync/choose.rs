@@ -1,0 +1,266 @@
+//! Which tables a run copies, and why it leaves out the others.
+
+use std::collections::BTreeSet;
+
+use crate::name::PgName;
+use crate::pipeline::TableSelection;
+
+use super::catalog::{Catalog, Kind, SchemaState, Table};
+
+/// What a run is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The largest first, so that the longest job does not start last.
+    pub tables: Vec<Table>,
+    pub left_out: Vec<(String, Skipped)>,
+    pub warnings: Vec<String>,
+}
+
+/// Why a table is not copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// Asked for by name, and not there.
+    Absent,
+    /// Asked for by a rerun, and not among this schedule's tables.
+    NotOfThisSchedule,
+    /// Asked for by name, and the role may read no column of it.
+    UnreadableTarget,
+    /// Nobody asked for it by name, and the role may read no column of it.
+    Unreadable,
+    /// A view, a materialized view or a foreign table, which are copied if named.
+    NotNamed(Kind),
+    /// Its name holds control characters or is too long.
+    Unnameable,
+}
+
+/// Why a run has nothing to do. Never a success: a renamed schema would go unnoticed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NothingToCopy {
+    #[error("the database has no schema `{0}`")]
+    SchemaMissing(PgName),
+    #[error("the connection's role may not use the schema `{0}`: GRANT USAGE ON SCHEMA to it")]
+    SchemaUnusable(PgName),
+    #[error("the schema `{schema}` has no table to copy{}", hint(*.left_out))]
+    NoTables { schema: PgName, left_out: usize },
+}
+
+fn hint(left_out: usize) -> String {
+    match left_out {
+        0 => String::new(),
+        some => format!(" ({some} left out)"),
+    }
+}
+
+/// Chooses by what the file selects, and for a rerun by the tables it names (none: all).
+pub fn choose(
+    catalog: &Catalog,
+    schema: &PgName,
+    selection: &TableSelection,
+    rerun: &BTreeSet<PgName>,
+) -> Result<Choice, NothingToCopy> {
+    match catalog.schema {
+        SchemaState::Missing => return Err(NothingToCopy::SchemaMissing(schema.clone())),
+        SchemaState::Unusable => return Err(NothingToCopy::SchemaUnusable(schema.clone())),
+        SchemaState::Usable => {}
+    }
+    let mut choice = Choice::default();
+    for table in &catalog.tables {
+        let name = &table.name;
+        if !selection.contains(name) || !(rerun.is_empty() || rerun.contains(name)) {
+            continue;
+        }
+        let named = rerun.contains(name)
+            || matches!(selection, TableSelection::Only(names) if names.contains(name));
+        match skip(table, named) {
+            None => choice.tables.push(table.clone()),
+            Some(skipped) => choice.left_out.push((name.to_string(), skipped)),
+        }
+    }
+    if rerun.is_empty() && !matches!(selection, TableSelection::Only(_)) {
+        let unnameable = catalog.unnameable.iter().cloned();
+        choice
+            .left_out
+            .extend(unnameable.map(|name| (name, Skipped::Unnameable)));
+    }
+    missing(catalog, selection, rerun, &mut choice);
+    choice
+        .tables
+        .sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    if choice.tables.is_empty() && !choice.left_out.iter().any(|(_, why)| why.fails()) {
+        return Err(NothingToCopy::NoTables {
+            schema: schema.clone(),
+            left_out: choice.left_out.len(),
+        });
+    }
+    Ok(choice)
+}
+
+fn skip(table: &Table, named: bool) -> Option<Skipped> {
+    let no_column = !table.readable && !table.columns.iter().any(|column| column.readable);
+    match table.kind {
+        Kind::View | Kind::MaterializedView | Kind::Foreign if !named => {
+            Some(Skipped::NotNamed(table.kind))
+        }
+        _ if no_column && named => Some(Skipped::UnreadableTarget),
+        _ if no_column => Some(Skipped::Unreadable),
+        _ => None,
+    }
+}
+
+/// What is named and is not there.
+fn missing(
+    catalog: &Catalog,
+    selection: &TableSelection,
+    rerun: &BTreeSet<PgName>,
+    choice: &mut Choice,
+) {
+    let absent = |name: &&PgName| catalog.table(name).is_none();
+    match selection {
+        TableSelection::Only(names) => {
+            let asked = |name: &&PgName| rerun.is_empty() || rerun.contains(*name);
+            for name in names.iter().filter(absent).filter(asked) {
+                choice.left_out.push((name.to_string(), Skipped::Absent));
+            }
+        }
+        TableSelection::Except(names) if rerun.is_empty() => {
+            for name in names.iter().filter(absent) {
+                choice.warnings.push(format!(
+                    "The excluded table `{name}` does not exist in the schema."
+                ));
+            }
+        }
+        TableSelection::All | TableSelection::Except(_) => {}
+    }
+    for name in rerun {
+        if !selection.contains(name) {
+            choice
+                .left_out
+                .push((name.to_string(), Skipped::NotOfThisSchedule));
+        } else if absent(&name) && !matches!(selection, TableSelection::Only(_)) {
+            choice.left_out.push((name.to_string(), Skipped::Absent));
+        }
+    }
+}
+
+impl Skipped {
+    /// Whether the run fails over it: what somebody named must be there.
+    pub fn fails(self) -> bool {
+        match self {
+            Self::Absent | Self::NotOfThisSchedule | Self::UnreadableTarget => true,
+            Self::Unreadable | Self::NotNamed(_) | Self::Unnameable => false,
+        }
+    }
+
+    /// One sentence for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Absent => "The schema has no such table; what was copied before stays.",
+            Self::NotOfThisSchedule => "This schedule does not copy it.",
+            Self::UnreadableTarget | Self::Unreadable => {
+                "The connection's role may not read it: GRANT SELECT on it."
+            }
+            Self::NotNamed(Kind::View) => "Views are copied if `target_tables` names them.",
+            Self::NotNamed(Kind::MaterializedView) => {
+                "Materialized views are copied if `target_tables` names them."
+            }
+            Self::NotNamed(_) => "Foreign tables are copied if `target_tables` names them.",
+            Self::Unnameable => "Its name holds control characters or is longer than 63 bytes.",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{column, table};
+    use super::*;
+
+    fn names(list: &[&str]) -> BTreeSet<PgName> {
+        list.iter().map(|name| name.parse().unwrap()).collect()
+    }
+
+    fn catalog() -> Catalog {
+        let mut view = table("view", vec![column("id", 20)]);
+        view.kind = Kind::View;
+        let mut secret = column("id", 20);
+        secret.readable = false;
+        let mut big = table("big", vec![column("id", 20)]);
+        big.bytes = 1 << 40;
+        Catalog {
+            schema: SchemaState::Usable,
+            tables: vec![
+                table("a", vec![column("id", 20)]),
+                big,
+                table("secret", vec![secret]),
+                view,
+            ],
+            unnameable: BTreeSet::new(),
+        }
+    }
+
+    fn said(selection: TableSelection, rerun: &[&str]) -> String {
+        let schema = "s".parse().unwrap();
+        match choose(&catalog(), &schema, &selection, &names(rerun)) {
+            Ok(choice) => {
+                let tables: Vec<_> = choice.tables.iter().map(|t| t.name.as_str()).collect();
+                let out: Vec<_> = choice
+                    .left_out
+                    .iter()
+                    .map(|(name, why)| format!("{name} {why:?}"))
+                    .collect();
+                let parts = [tables.join(" "), out.join(", "), choice.warnings.join(" ")];
+                parts.join(" / ")
+            }
+            Err(nothing) => nothing.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_largest_comes_first_and_views_only_by_name() {
+        use TableSelection::{All, Except, Only};
+        assert_eq!(
+            said(All, &[]),
+            "big a / secret Unreadable, view NotNamed(View) / "
+        );
+        assert_eq!(
+            said(Except(names(&["a", "gone", "secret"])), &[]),
+            "big / view NotNamed(View) / The excluded table `gone` does not exist in the schema."
+        );
+        assert_eq!(
+            said(Only(names(&["view", "gone", "secret"])), &[]),
+            "view / secret UnreadableTarget, gone Absent / "
+        );
+        assert_eq!(
+            said(Except(names(&["a", "big"])), &[]),
+            "the schema `s` has no table to copy (2 left out)"
+        );
+    }
+
+    #[test]
+    fn a_rerun_is_about_what_it_names() {
+        use TableSelection::{All, Only};
+        assert_eq!(said(All, &["a", "gone"]), "a / gone Absent / ");
+        assert_eq!(
+            said(Only(names(&["a", "lost"])), &["a", "big"]),
+            "a / big NotOfThisSchedule / "
+        );
+    }
+
+    #[test]
+    fn a_schema_that_is_gone_is_no_success() {
+        let mut catalog = catalog();
+        let all = TableSelection::All;
+        let schema: PgName = "s".parse().unwrap();
+        for (state, part) in [
+            (SchemaState::Missing, "no schema `s`"),
+            (SchemaState::Unusable, "may not use the schema `s`"),
+        ] {
+            catalog.schema = state;
+            let error = choose(&catalog, &schema, &all, &names(&[])).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        catalog.schema = SchemaState::Usable;
+        catalog.tables.clear();
+        let error = choose(&catalog, &schema, &all, &names(&[])).unwrap_err();
+        assert_eq!(error.to_string(), "the schema `s` has no table to copy");
+    }
+}

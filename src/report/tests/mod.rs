@@ -118,9 +118,9 @@ fn a_change_and_a_new_pipeline() {
     An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
-    <summary><code>orders</code>: create, digest <code>67fc8359efea</code></summary>
+    <summary><code>orders</code>: create, digest <code>f94b740fa52d</code></summary>
 
-    `pipelines/orders.yaml`, digest `67fc8359efea3e7b79a7650253583e07c36e8f3088f09a966fe84000586258fd`
+    `pipelines/orders.yaml`, digest `f94b740fa52d6b7894840c18234e2c0d9c981c770b9604133cf0bc55945db757`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -148,9 +148,9 @@ fn a_change_and_a_new_pipeline() {
     </details>
 
     <details>
-    <summary><code>stock</code>: change, digest <code>78e311ab7d4a</code></summary>
+    <summary><code>stock</code>: change, digest <code>e4407d934769</code></summary>
 
-    `pipelines/stock.yaml`, digest `78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332`
+    `pipelines/stock.yaml`, digest `e4407d9347695ef4aea34a9d8811f56a48f18a0ef08a7ef60a63539c3919efe5`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -285,7 +285,7 @@ fn what_is_held_names_who_is_missing() {
     `stock`:
 
     ```
-     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
+     /apply e4407d9347695ef4aea34a9d8811f56a48f18a0ef08a7ef60a63539c3919efe5
     ```
 
     </details>
@@ -390,7 +390,7 @@ fn another_digest_names_both_and_the_way_out() {
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
-    | `stock` | **held:** pull request `#12` showed the digest `78e311ab7d4a`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+    | `stock` | **held:** pull request `#12` showed the digest `e4407d934769`, and now it is `7e1bbb1feb30`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
     <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
@@ -398,7 +398,7 @@ fn another_digest_names_both_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 07ca7eef5de62d67043246e53b078a9ed7bf68fd865e7d5d91fd3a2bdec8e0a2
+     /apply 7e1bbb1feb30d10b0c90da7fe32269ee0e86f83994cc9ed25e7cf6b870271a0d
     ```
 
     </details>

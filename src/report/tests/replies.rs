@@ -161,7 +161,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     let reply = applied_at(&plan, &approved, "stock", &Outcome::Applied);
     assert_reply(&reply);
     insta::assert_snapshot!(reply, @r##"
-    `/apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332`
+    `/apply e4407d9347695ef4aea34a9d8811f56a48f18a0ef08a7ef60a63539c3919efe5`
 
     ### Nothing applied: 1 pipeline, 1 held
 
@@ -175,7 +175,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     `stock`:
 
     ```
-     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
+     /apply e4407d9347695ef4aea34a9d8811f56a48f18a0ef08a7ef60a63539c3919efe5
     ```
 
     </details>
@@ -258,7 +258,7 @@ fn a_status_tells_each_pipeline_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 78e311ab7d4a22259c0eab6bdf1c63ce11b2a3355c491f94a7284d65d13d8332
+     /apply e4407d9347695ef4aea34a9d8811f56a48f18a0ef08a7ef60a63539c3919efe5
     ```
 
     </details>

@@ -2,6 +2,7 @@
 
 mod diff;
 pub mod folder;
+pub mod google;
 pub mod house;
 pub mod new;
 pub mod plan;
@@ -9,7 +10,9 @@ pub mod print;
 pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod schema;
 pub mod serve;
+pub mod sync;
 pub mod validate;
 
 use std::io::{self, ErrorKind, Write};
@@ -18,6 +21,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::finding::Finding;
+use crate::sync::Persistence;
 
 /// Copies Cloud SQL schemas to BigQuery, asked for by pull request.
 #[derive(Debug, Parser)]
@@ -43,6 +47,8 @@ pub enum Command {
     Validate(validate::Validate),
     Plan(plan::Plan),
     Render(render::Render),
+    Sync(Box<sync::Sync>),
+    Schema(Box<schema::Schema>),
     Serve(Box<serve::Serve>),
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
@@ -55,6 +61,8 @@ pub enum Ended {
     Well,
     /// Exit code 1: a deny finding, or something that was not seen to happen.
     Denied,
+    /// A run that failed, by whether another attempt could help.
+    Failed(Persistence),
 }
 
 impl Ended {
@@ -68,6 +76,12 @@ impl Ended {
     }
 }
 
+impl From<Option<Persistence>> for Ended {
+    fn from(failed: Option<Persistence>) -> Self {
+        failed.map_or(Self::Well, Self::Failed)
+    }
+}
+
 /// Exit code of a command that could not run.
 pub const COULD_NOT_RUN: u8 = 2;
 
@@ -76,6 +90,10 @@ impl From<Ended> for ExitCode {
         match ended {
             Ended::Well => Self::SUCCESS,
             Ended::Denied => Self::from(1),
+            Ended::Failed(persistence) => {
+                // Both codes are small.
+                u8::try_from(persistence.exit_code()).map_or(Self::from(COULD_NOT_RUN), Self::from)
+            }
         }
     }
 }
@@ -97,6 +115,12 @@ pub fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Validate(arguments) => printed(|out, _| validate::run(&arguments, out)),
         Command::Plan(arguments) => printed(|out, _| plan::run(&arguments, out)),
         Command::Render(arguments) => printed(|out, err| render::run(&arguments, out, err)),
+        Command::Sync(arguments) => {
+            printed(|out, err| runtime()?.block_on(sync::run(&arguments, out, err)))
+        }
+        Command::Schema(arguments) => {
+            printed(|out, err| runtime()?.block_on(schema::run(&arguments, out, err)))
+        }
         Command::Serve(arguments) => runtime()?
             .block_on(serve::run(*arguments))
             .map(|()| Ended::Well),

@@ -10,9 +10,10 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value, json};
 
 use super::GoogleClient;
+use super::answer::{Answer, PageAnswer};
 use super::error::GoogleError;
 use super::http::{Call, below};
-use super::table::{Field, Schema, TableReference};
+use super::table::{Schema, TableReference};
 
 /// How long one poll may stay open. Below the client's own patience, which counts from byte to byte.
 const POLL: Duration = Duration::from_secs(20);
@@ -156,7 +157,7 @@ impl GoogleClient {
         let path = ["bigquery", "v2", "projects", &job.reference.project, "jobs"];
         let url = below(&self.bases.bigquery, &path, &attempt)?;
         let call = Call::new(attempt.clone(), Method::POST, url).json(body(job));
-        read(self.http.call(call).await?, &attempt)
+        self.http.call::<Answer>(call).await?.job(&attempt)
     }
 
     /// The job of that id, if there ever was one.
@@ -167,12 +168,9 @@ impl GoogleClient {
         let attempt = format!("read job {}", job.id);
         let mut url = self.job_url(job, "jobs", &attempt)?;
         url.query_pairs_mut().append_pair("location", &job.location);
-        match self
-            .http
-            .call(Call::new(attempt.clone(), Method::GET, url))
-            .await
-        {
-            Ok(answer) => read(answer, &attempt).map(Some),
+        let call = Call::new(attempt.clone(), Method::GET, url);
+        match self.http.call::<Answer>(call).await {
+            Ok(answer) => answer.job(&attempt).map(Some),
             Err(GoogleError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -201,17 +199,10 @@ impl GoogleClient {
             }
         }
         let call = Call::new(attempt.clone(), Method::GET, url);
-        let answer: PageAnswer = self.http.call(call).await?;
-        if !answer.job_complete {
-            return Ok(Poll::Running);
-        }
-        let row = |row: RowAnswer| row.f.into_iter().map(|cell| text(cell.v)).collect();
-        Ok(Poll::Complete(ResultPage {
-            schema: Field::all(answer.schema.map(|schema| schema.fields)),
-            rows: answer.rows.into_iter().map(row).collect(),
-            total_rows: number(&answer.total_rows).unwrap_or_default(),
-            next: answer.page_token.filter(|token| !token.is_empty()),
-        }))
+        self.http
+            .call::<PageAnswer>(call)
+            .await
+            .map(PageAnswer::poll)
     }
 
     /// Asks that a job stop; returns when that was heard, which is before it stops. Of a job that is done
@@ -321,118 +312,5 @@ impl Destination {
             fields.push(("schemaUpdateOptions".to_owned(), json!(options)));
         }
         fields
-    }
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    status: StatusAnswer,
-    #[serde(default)]
-    statistics: StatisticsAnswer,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StatusAnswer {
-    state: String,
-    error_result: Option<JobError>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct StatisticsAnswer {
-    creation_time: Value,
-    start_time: Value,
-    end_time: Value,
-    total_slot_ms: Value,
-    query: QueryAnswer,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct QueryAnswer {
-    total_bytes_processed: Value,
-    num_dml_affected_rows: Value,
-    schema: Option<SchemaAnswer>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct SchemaAnswer {
-    #[serde(default)]
-    pub(super) fields: Vec<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct PageAnswer {
-    job_complete: bool,
-    schema: Option<SchemaAnswer>,
-    #[serde(default)]
-    rows: Vec<RowAnswer>,
-    #[serde(default)]
-    total_rows: Value,
-    page_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RowAnswer {
-    #[serde(default)]
-    f: Vec<CellAnswer>,
-}
-
-#[derive(Deserialize)]
-struct CellAnswer {
-    #[serde(default)]
-    v: Value,
-}
-
-fn read(answer: Answer, attempt: &str) -> Result<Job, GoogleError> {
-    let Answer { status, statistics } = answer;
-    let state = match (status.state.as_str(), status.error_result) {
-        ("PENDING", _) => JobState::Pending,
-        ("RUNNING", _) => JobState::Running,
-        ("DONE", None) => JobState::Succeeded,
-        ("DONE", Some(error)) => JobState::Failed(error),
-        _ => {
-            return Err(GoogleError::Decode {
-                attempt: attempt.to_owned(),
-                message: "the state of the job".into(),
-            });
-        }
-    };
-    let moment = |value: &Value| {
-        let milliseconds = i64::try_from(number(value)?).ok()?;
-        Timestamp::from_millisecond(milliseconds).ok()
-    };
-    Ok(Job {
-        state,
-        statistics: JobStatistics {
-            created: moment(&statistics.creation_time),
-            started: moment(&statistics.start_time),
-            ended: moment(&statistics.end_time),
-            slot_ms: number(&statistics.total_slot_ms),
-            bytes_processed: number(&statistics.query.total_bytes_processed),
-            dml_rows: number(&statistics.query.num_dml_affected_rows),
-        },
-        schema: statistics
-            .query
-            .schema
-            .map(|schema| Field::all(Some(schema.fields))),
-    })
-}
-
-/// A 64-bit number, which the API writes as a string.
-pub(super) fn number(value: &Value) -> Option<u64> {
-    value
-        .as_u64()
-        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
-}
-
-/// A cell as the text that it is; what is nested stays JSON.
-fn text(cell: Value) -> Option<String> {
-    match cell {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        other => Some(other.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! Google over REST: service accounts, IAM policies, BigQuery connections and dataset metadata.
+//! Google over REST: service accounts, IAM policies, BigQuery connections, datasets, tables and query jobs.
 //!
 //! Thin and typed. Nothing is retried but a lost race on an etag, which needs a fresh read; when to try again
 //! anything else is the caller's to decide, by [`GoogleError::is_transient`].
@@ -6,6 +6,7 @@
 //! only our own additions and removals differ: conditional bindings and foreign entries go back as they came.
 
 mod access;
+mod answer;
 mod connection;
 mod dataset;
 mod error;

@@ -9,9 +9,9 @@ use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::GoogleClient;
+use super::answer::{SchemaAnswer, number};
 use super::error::GoogleError;
 use super::http::{Call, below};
-use super::job::{SchemaAnswer, number};
 
 /// As many as one page of a list may hold.
 const PAGE: &str = "1000";

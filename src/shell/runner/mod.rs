@@ -12,7 +12,8 @@ mod calls;
 mod discover;
 mod rehearse;
 mod table;
-#[cfg(all(test, feature = "sandbox"))]
+#[cfg(feature = "sandbox")]
+#[cfg(test)]
 mod tests;
 mod watch;
 

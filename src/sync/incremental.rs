@@ -160,8 +160,9 @@ impl Watermark {
             Self::Integer(_) => self,
             Self::Date(date) => {
                 let days = i64::try_from(seconds.div_ceil(86_400)).unwrap_or(i64::MAX);
-                let span = Span::new().try_days(days).unwrap_or(Span::new());
-                Self::Date(date.checked_sub(span).unwrap_or(Date::MIN))
+                let span = Span::new().try_days(days).ok();
+                let earlier = span.and_then(|span| date.checked_sub(span).ok());
+                Self::Date(earlier.unwrap_or(Date::MIN))
             }
             Self::Datetime(at) => Self::Datetime(at.checked_sub(duration).unwrap_or(DateTime::MIN)),
             Self::Timestamp(at) => {
@@ -248,6 +249,10 @@ mod tests {
         assert_eq!(
             condition("at", u64::MAX, "0001-01-01T00:00:00Z").unwrap(),
             r#""at" >= '-infinity'::timestamptz"#
+        );
+        assert_eq!(
+            condition("day", u64::MAX, "2024-03-01").unwrap(),
+            r#""day" >= '-infinity'::date"#
         );
         assert_eq!(condition("n", 0, "1 OR 1=1"), None);
     }

@@ -7,16 +7,19 @@
 //! On the list: columns of the table, literals, comparisons, AND, OR, NOT, IS NULL, IN with a
 //! list, BETWEEN, LIKE, arithmetic, casts to plain types, intervals, and a few functions.
 
+mod parts;
+
 use sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Interval, ObjectNamePart, TimezoneInfo, TypedString, UnaryOperator,
-    Value,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
+    Interval, ObjectNamePart, TypedString, UnaryOperator,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
 use crate::name::excerpt;
+
+use parts::{compares, is_comparison, literal, operator, plain_type, text_literal};
 
 use super::catalog::{Column, Table};
 use super::text::PgText;
@@ -98,7 +101,14 @@ impl Printer<'_> {
             Expr::Identifier(name) => self.column(name)?,
             Expr::Value(value) => literal(&value.value)?,
             Expr::Nested(inner) => self.print(inner)?,
-            Expr::BinaryOp { left, op, right } => self.between(left, operator(op)?, right)?,
+            Expr::BinaryOp { left, op, right } => {
+                if compares(op) && [left, right].into_iter().any(|side| is_comparison(side)) {
+                    return Err(FilterError::NotAllowed(
+                        "a chain of comparisons: put parentheses around one of them",
+                    ));
+                }
+                self.between(left, operator(op)?, right)?
+            }
             Expr::UnaryOp { op, expr } => {
                 let op = match op {
                     UnaryOperator::Not => "NOT ",
@@ -325,79 +335,6 @@ impl Printer<'_> {
     }
 }
 
-fn operator(operator: &BinaryOperator) -> Result<&'static str, FilterError> {
-    Ok(match operator {
-        BinaryOperator::And => " AND ",
-        BinaryOperator::Or => " OR ",
-        BinaryOperator::Eq => " = ",
-        BinaryOperator::NotEq => " <> ",
-        BinaryOperator::Lt => " < ",
-        BinaryOperator::LtEq => " <= ",
-        BinaryOperator::Gt => " > ",
-        BinaryOperator::GtEq => " >= ",
-        BinaryOperator::Plus => " + ",
-        BinaryOperator::Minus => " - ",
-        BinaryOperator::Multiply => " * ",
-        BinaryOperator::Divide => " / ",
-        BinaryOperator::Modulo => " % ",
-        _ => return Err(FilterError::NotAllowed("this operator")),
-    })
-}
-
-fn literal(value: &Value) -> Printed {
-    match value {
-        Value::Number(number, false) => PgText::new()
-            .number(number)
-            .ok_or(FilterError::NotAllowed("such a number")),
-        Value::Boolean(true) => Ok(PgText::new().sql("TRUE")),
-        Value::Boolean(false) => Ok(PgText::new().sql("FALSE")),
-        Value::Null => Ok(PgText::new().sql("NULL")),
-        value => text_literal(value),
-    }
-}
-
-fn text_literal(value: &Value) -> Printed {
-    match value {
-        Value::SingleQuotedString(text) if text.contains('\0') => {
-            Err(FilterError::NotAllowed("the character U+0000"))
-        }
-        Value::SingleQuotedString(text) => Ok(PgText::new().literal(text)),
-        _ => Err(FilterError::NotAllowed(
-            "a literal that is neither a number nor a text in single quotes",
-        )),
-    }
-}
-
-fn plain_type(data_type: &DataType) -> Option<&'static str> {
-    use sqlparser::ast::ExactNumberInfo as Exact;
-    Some(match data_type {
-        DataType::Text => "pg_catalog.text",
-        DataType::SmallInt(None) => "pg_catalog.int2",
-        DataType::Integer(None) | DataType::Int(None) => "pg_catalog.int4",
-        DataType::BigInt(None) => "pg_catalog.int8",
-        DataType::Numeric(Exact::None) | DataType::Decimal(Exact::None) => "pg_catalog.numeric",
-        DataType::Real => "pg_catalog.float4",
-        DataType::DoublePrecision => "pg_catalog.float8",
-        DataType::Boolean | DataType::Bool => "pg_catalog.bool",
-        DataType::Date => "pg_catalog.date",
-        DataType::Time(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            "pg_catalog.time"
-        }
-        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
-            "pg_catalog.timestamp"
-        }
-        DataType::Timestamp(None, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
-            "pg_catalog.timestamptz"
-        }
-        DataType::Interval {
-            fields: None,
-            precision: None,
-        } => "pg_catalog.interval",
-        DataType::Uuid => "pg_catalog.uuid",
-        _ => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::{column, table};
@@ -478,6 +415,7 @@ mod tests {
             ("who ~ '(a+)+'", "this operator"),
             ("who || 'x' = 'y'", "this operator"),
             ("id = $1", "a literal that is neither"),
+            ("1 < id < 3", "a chain of comparisons"),
             ("id =", "can not be read"),
             ("", "can not be read"),
             ("case when id = 1 then true end", "CASE"),

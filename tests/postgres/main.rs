@@ -1,0 +1,18 @@
+//! The sync's queries on a real PostgreSQL, which is started here: `cargo test --test postgres`.
+//!
+//! Every inner query runs as the connection's role, inside the wrapper that BigQuery puts
+//! around it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub
+)]
+
+mod catalog;
+mod conditions;
+mod names;
+mod server;
+mod shape;
+mod values;

@@ -15,11 +15,7 @@ use super::text::{GoogleText, PgText};
 
 /// One row for each of `tables`: its `name`, and whether it is `filled` with rows that the
 /// filter takes. At least one table.
-pub fn filled_statement(
-    connection: &ConnectionName,
-    schema: &PgName,
-    tables: &[(&PgName, Option<&Filter>)],
-) -> GoogleText {
+pub fn filled_query(schema: &PgName, tables: &[(&PgName, Option<&Filter>)]) -> PgText {
     let selects = tables.iter().map(|(table, filter)| {
         let select = PgText::new()
             .sql("SELECT ")
@@ -32,10 +28,18 @@ pub fn filled_statement(
         }
         .sql(") AS \"filled\"")
     });
-    let inner = PgText::new().joined(selects, " UNION ALL ");
+    PgText::new().joined(selects, " UNION ALL ")
+}
+
+/// The answer of [`filled_query`], as [`empty_tables`] reads it.
+pub fn filled_statement(
+    connection: &ConnectionName,
+    schema: &PgName,
+    tables: &[(&PgName, Option<&Filter>)],
+) -> GoogleText {
     GoogleText::new()
         .sql("SELECT `name`, `filled` FROM ")
-        .then(&external_query(connection, &inner))
+        .then(&external_query(connection, &filled_query(schema, tables)))
 }
 
 /// The names of the tables that have no such row.

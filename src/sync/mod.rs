@@ -31,7 +31,7 @@ pub use catalog::{
 pub use choose::{Choice, NothingToCopy, Skipped, choose};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
-pub use filled::{empty_tables, filled_statement};
+pub use filled::{empty_tables, filled_query, filled_statement};
 pub use guard::{Filter, FilterError, filter};
 pub use incremental::{Incremental, IncrementalError, Since, Watermark};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};

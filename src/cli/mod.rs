@@ -3,6 +3,7 @@
 pub mod completions;
 mod diff;
 pub mod folder;
+pub mod google;
 pub mod house;
 pub mod new;
 pub mod plan;
@@ -10,7 +11,9 @@ pub mod print;
 pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod schema;
 pub mod serve;
+pub mod sync;
 pub mod validate;
 
 use std::io::{self, ErrorKind, Write};
@@ -19,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::finding::Finding;
+use crate::sync::Persistence;
 
 /// Copies Cloud SQL schemas to BigQuery, asked for by pull request.
 #[derive(Debug, Parser)]
@@ -44,6 +48,8 @@ pub enum Command {
     Validate(validate::Validate),
     Plan(plan::Plan),
     Render(render::Render),
+    Sync(Box<sync::Sync>),
+    Schema(Box<schema::Schema>),
     Serve(Box<serve::Serve>),
     Completions(completions::Completions),
     #[cfg(feature = "sandbox")]
@@ -57,6 +63,8 @@ pub enum Ended {
     Well,
     /// Exit code 1: a deny finding, or something that was not seen to happen.
     Denied,
+    /// A run that failed, by whether another attempt could help.
+    Failed(Persistence),
 }
 
 impl Ended {
@@ -70,6 +78,12 @@ impl Ended {
     }
 }
 
+impl From<Option<Persistence>> for Ended {
+    fn from(failed: Option<Persistence>) -> Self {
+        failed.map_or(Self::Well, Self::Failed)
+    }
+}
+
 /// Exit code of a command that could not run.
 pub const COULD_NOT_RUN: u8 = 2;
 
@@ -78,6 +92,10 @@ impl From<Ended> for ExitCode {
         match ended {
             Ended::Well => Self::SUCCESS,
             Ended::Denied => Self::from(1),
+            Ended::Failed(persistence) => {
+                // Both codes are small.
+                u8::try_from(persistence.exit_code()).map_or(Self::from(COULD_NOT_RUN), Self::from)
+            }
         }
     }
 }
@@ -100,6 +118,12 @@ pub fn run(cli: Cli) -> anyhow::Result<Ended> {
         Command::Plan(arguments) => printed(|out, _| plan::run(&arguments, out)),
         Command::Render(arguments) => printed(|out, err| render::run(&arguments, out, err)),
         Command::Completions(arguments) => printed(|out, _| completions::run(&arguments, out)),
+        Command::Sync(arguments) => {
+            printed(|out, err| runtime()?.block_on(sync::run(&arguments, out, err)))
+        }
+        Command::Schema(arguments) => {
+            printed(|out, err| runtime()?.block_on(schema::run(&arguments, out, err)))
+        }
         Command::Serve(arguments) => runtime()?
             .block_on(serve::run(*arguments))
             .map(|()| Ended::Well),

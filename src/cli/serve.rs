@@ -10,9 +10,11 @@ use secrecy::SecretString;
 
 use crate::clock::Clock;
 use crate::edges::cluster::Kubeconfig;
-use crate::edges::google::{Endpoints, TokenSource};
+use crate::edges::google::Endpoints;
 use crate::render::House;
 use crate::shell::serve::{Bot, Settings};
+
+use super::google::{stopped, token};
 
 /// Run the bot.
 #[derive(Debug, Args)]
@@ -81,9 +83,6 @@ pub struct Serve {
 /// Secrets are never on the command line: their text may come in these variables.
 const GITHUB_KEY: &str = "PIPEWRIGHT_GITHUB_KEY";
 const WEBHOOK_SECRET: &str = "PIPEWRIGHT_WEBHOOK_SECRET";
-const GOOGLE_TOKEN: &str = "PIPEWRIGHT_GOOGLE_TOKEN";
-/// The variable by which Google's own libraries find the metadata server.
-const METADATA_HOST: &str = "GCE_METADATA_HOST";
 
 /// Runs until it is told to stop.
 ///
@@ -94,19 +93,6 @@ pub async fn run(arguments: Serve) -> anyhow::Result<()> {
     let bot = Bot::connect(settings, Clock::system()).await?;
     tracing::info!(webhook.url = bot.webhook_url()?, "ready");
     bot.run(stopped()).await
-}
-
-/// Interrupt, or what an orchestrator sends first.
-async fn stopped() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
-        // Without a handler the signal's default holds, which ends the process.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminated.recv() => {}
-    }
 }
 
 /// Collects what is missing instead of stopping at the first.
@@ -209,13 +195,6 @@ fn settings(
             missing.0.join("\n")
         );
     };
-    let google_token = match (google_token_file, variable(GOOGLE_TOKEN)) {
-        (Some(path), _) => TokenSource::File(path),
-        (None, Some(token)) => TokenSource::Fixed(SecretString::from(token)),
-        (None, None) => TokenSource::Metadata {
-            host: variable(METADATA_HOST).unwrap_or_else(|| "metadata.google.internal".to_owned()),
-        },
-    };
     let real = Endpoints::default();
     Ok(Settings {
         listen,
@@ -239,7 +218,7 @@ fn settings(
             bigquery: bigquery_url.unwrap_or(real.bigquery),
             bigquery_connection: bigquery_connection_url.unwrap_or(real.bigquery_connection),
         },
-        google_token,
+        google_token: token(google_token_file, variable),
         replica: replica
             .or_else(|| variable("HOSTNAME"))
             .unwrap_or_else(unlike_any_other),

@@ -21,6 +21,9 @@ use super::{House, Identity, short_hash};
 /// The output parameter that a run leaves its report in.
 pub const REPORT_PARAMETER: &str = "report";
 
+/// The variable that carries what a run's jobs are named after.
+pub const RUN_UID_ENVIRONMENT: &str = "PIPEWRIGHT_RUN_UID";
+
 /// One schedule of a pipeline: what its CronWorkflow is called, and what it copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
@@ -165,6 +168,8 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
                     "name": TABLES_ENVIRONMENT,
                     "value": format!("{{{{workflow.parameters.{TABLES_PARAMETER}}}}}"),
                 },
+                // The same for every attempt of a run, and of no other run.
+                { "name": RUN_UID_ENVIRONMENT, "value": "{{workflow.uid}}" },
             ],
             // The only place the runner writes to; the rest of the file system is read-only.
             "volumeMounts": [{ "name": "run", "mountPath": "/run/pipewright" }],
@@ -198,7 +203,7 @@ fn template(tables: &TableSelection, bound: &Bound, house: &House) -> Value {
 }
 
 /// What the run of these tables shall do.
-fn run_spec(tables: &TableSelection, bound: &Bound) -> RunSpec {
+pub fn run_spec(tables: &TableSelection, bound: &Bound) -> RunSpec {
     let pipeline = &bound.pipeline;
     RunSpec {
         pipeline: pipeline.name.clone(),

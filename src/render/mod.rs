@@ -18,7 +18,7 @@ use crate::pipeline::Bound;
 use crate::policy::Defaults;
 use crate::snapshot::RepoPath;
 
-pub use cron_workflow::{Cron, REPORT_PARAMETER, crons};
+pub use cron_workflow::{Cron, REPORT_PARAMETER, RUN_UID_ENVIRONMENT, crons, run_spec};
 pub use identity::Identity;
 pub use labels::{APPLY_SET_LABEL, MANAGER, PIPELINE_LABEL, apply_set};
 pub use rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER, rerun_name, tables_value};

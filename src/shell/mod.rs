@@ -12,6 +12,7 @@ pub mod post;
 pub mod queue;
 pub mod reconcile;
 mod rerun;
+pub mod runner;
 pub mod serve;
 pub mod server;
 mod status;

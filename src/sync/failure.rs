@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The runner's exit code for a failure that another attempt would only repeat.
 /// Everything else is tried again, -1 of an evicted pod included.
 pub const PERMANENT_EXIT_CODE: i32 = 2;
-/// Its exit code for one that may pass; Argo tries again.
-pub const TRANSIENT_EXIT_CODE: i32 = 1;
+/// Its exit code for one that may pass (`EX_TEMPFAIL` of sysexits); Argo tries again.
+pub const TRANSIENT_EXIT_CODE: i32 = 75;
 
 /// Whether a failure passes by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(report.exit_code(), 2);
         let mut both = tables;
         both.push(table("y", failed(Persistence::Transient, "busy")));
-        assert_eq!(self::report(both).exit_code(), 1);
+        assert_eq!(self::report(both).exit_code(), 75);
         assert_eq!(
             self::report(vec![table("a", Outcome::Copied)]).exit_code(),
             0

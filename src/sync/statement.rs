@@ -179,7 +179,7 @@ pub fn watermark_statement(destination: &Destination, cursor: &Copied) -> Google
 }
 
 /// The table function, with both its arguments as literals: parameters are not taken there.
-fn external_query(connection: &ConnectionName, inner: &PgText) -> GoogleText {
+pub(super) fn external_query(connection: &ConnectionName, inner: &PgText) -> GoogleText {
     GoogleText::new()
         .sql("EXTERNAL_QUERY(")
         .literal(&connection.to_string())

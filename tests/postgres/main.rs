@@ -12,6 +12,7 @@
 
 mod catalog;
 mod conditions;
+mod filled;
 mod names;
 mod server;
 mod shape;

@@ -41,4 +41,6 @@ mod seeds;
 mod serve;
 #[cfg(feature = "sandbox")]
 mod stories;
+#[cfg(feature = "sandbox")]
+mod sync;
 mod tidy;

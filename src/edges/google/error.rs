@@ -6,6 +6,17 @@ use serde::Deserialize;
 /// Google's messages name resources and members; anything longer is no message.
 const LONGEST_MESSAGE: usize = 1000;
 
+/// What Google calls faults that pass, whatever the code they come under. A quota of a day is not among
+/// them.
+const PASSING: [&str; 6] = [
+    "rateLimitExceeded",
+    "userRateLimitExceeded",
+    "jobRateLimitExceeded",
+    "backendError",
+    "jobBackendError",
+    "internalError",
+];
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// A call that failed. The text names the attempt and gives Google's own message, never a body or a token.
@@ -110,9 +121,7 @@ pub(super) fn classify(attempt: String, code: StatusCode, body: &[u8]) -> Google
         }
         409 | 412 => GoogleError::Conflict { attempt, message },
         // BigQuery says so with the code of a refusal.
-        403 if called("rateLimitExceeded") || called("userRateLimitExceeded") => {
-            transient(attempt, message)
-        }
+        400 | 403 if PASSING.iter().any(|reason| called(reason)) => transient(attempt, message),
         401 | 403 => GoogleError::Forbidden { attempt, message },
         429 | 500.. => transient(attempt, message),
         _ => GoogleError::Invalid { attempt, message },

@@ -1,4 +1,4 @@
-//! Google over REST: service accounts, IAM policies, BigQuery connections and dataset metadata.
+//! Google over REST: service accounts, IAM policies, BigQuery connections, datasets, tables and query jobs.
 //!
 //! Thin and typed. Nothing is retried but a lost race on an etag, which needs a fresh read; when to try again
 //! anything else is the caller's to decide, by [`GoogleError::is_transient`].
@@ -6,12 +6,15 @@
 //! only our own additions and removals differ: conditional bindings and foreign entries go back as they came.
 
 mod access;
+mod answer;
 mod connection;
 mod dataset;
 mod error;
 mod http;
 mod iam;
+mod job;
 mod policy;
+mod table;
 #[cfg(feature = "sandbox")]
 #[cfg(test)]
 mod tests;
@@ -26,7 +29,12 @@ pub use connection::{Connection, DatabaseKind};
 pub use dataset::{Dataset, NewDataset};
 pub use error::GoogleError;
 pub use iam::ServiceAccount;
+pub use job::{
+    CreateDisposition, Destination, Job, JobError, JobReference, JobState, JobStatistics, Poll,
+    Purpose, QueryJob, ResultPage, SchemaUpdate, WriteDisposition,
+};
 pub use policy::{Binding, Policy, PolicyTarget};
+pub use table::{Field, FieldMode, Schema, Table, TableKind, TableReference};
 pub use token::TokenSource;
 
 use http::Http;

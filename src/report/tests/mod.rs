@@ -118,9 +118,9 @@ fn a_change_and_a_new_pipeline() {
     An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
-    <summary><code>orders</code>: create, digest <code>67fc8359efea</code></summary>
+    <summary><code>orders</code>: create, digest <code>f94b740fa52d</code></summary>
 
-    `pipelines/orders.yaml`, digest `67fc8359efea3e7b79a7650253583e07c36e8f3088f09a966fe84000586258fd`
+    `pipelines/orders.yaml`, digest `f94b740fa52d6b7894840c18234e2c0d9c981c770b9604133cf0bc55945db757`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -148,9 +148,9 @@ fn a_change_and_a_new_pipeline() {
     </details>
 
     <details>
-    <summary><code>stock</code>: change, digest <code>489c2d417adc</code></summary>
+    <summary><code>stock</code>: change, digest <code>1c606f92de71</code></summary>
 
-    `pipelines/stock.yaml`, digest `489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f`
+    `pipelines/stock.yaml`, digest `1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -294,7 +294,7 @@ fn what_is_held_names_who_is_missing() {
     `stock`:
 
     ```
-     /apply 489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f
+     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
     ```
 
     </details>
@@ -399,7 +399,7 @@ fn another_digest_names_both_and_the_way_out() {
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
-    | `stock` | **held:** pull request `#12` showed the digest `489c2d417adc`, and now it is `07ca7eef5de6`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+    | `stock` | **held:** pull request `#12` showed the digest `1c606f92de71`, and now it is `7e1bbb1feb30`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
     <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
@@ -407,7 +407,7 @@ fn another_digest_names_both_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 07ca7eef5de62d67043246e53b078a9ed7bf68fd865e7d5d91fd3a2bdec8e0a2
+     /apply 7e1bbb1feb30d10b0c90da7fe32269ee0e86f83994cc9ed25e7cf6b870271a0d
     ```
 
     </details>

@@ -161,7 +161,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     let reply = applied_at(&plan, &approved, "stock", &Outcome::Applied);
     assert_reply(&reply);
     insta::assert_snapshot!(reply, @r##"
-    `/apply 489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f`
+    `/apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a`
 
     ### Nothing applied: 1 pipeline, 1 held
 
@@ -175,7 +175,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     `stock`:
 
     ```
-     /apply 489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f
+     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
     ```
 
     </details>
@@ -258,7 +258,7 @@ fn a_status_tells_each_pipeline_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 489c2d417adca17e1d5f6a0864120c835af747476e1804068239bde6bfcb3b0f
+     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
     ```
 
     </details>

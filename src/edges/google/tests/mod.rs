@@ -1,5 +1,6 @@
 //! Against the simulated Google.
 
+mod jobs;
 mod objects;
 mod policies;
 mod refusals;

@@ -20,11 +20,11 @@ pub mod estate;
 pub mod pipeline;
 pub mod policy;
 pub mod object;
+pub mod sync;
 pub mod render;
 pub mod proposal;
 pub mod plan;
 pub mod report;
-pub mod sync;
 
 // The only time.
 pub mod clock;

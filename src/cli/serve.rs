@@ -22,6 +22,13 @@ pub struct Serve {
     /// Where webhooks and probes are taken.
     #[arg(long, env = "PIPEWRIGHT_LISTEN", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
+    /// Where metrics are told; they show who copies what.
+    #[arg(
+        long,
+        env = "PIPEWRIGHT_PAGES_LISTEN",
+        default_value = "127.0.0.1:9090"
+    )]
+    pages_listen: SocketAddr,
     /// The repository, `owner/name`.
     #[arg(long, env = "PIPEWRIGHT_REPOSITORY")]
     repository: Option<String>,
@@ -91,7 +98,11 @@ const WEBHOOK_SECRET: &str = "PIPEWRIGHT_WEBHOOK_SECRET";
 pub async fn run(arguments: Serve) -> anyhow::Result<()> {
     let settings = settings(arguments, &|name| std::env::var(name).ok())?;
     let bot = Bot::connect(settings, Clock::system()).await?;
-    tracing::info!(webhook.url = bot.webhook_url()?, "ready");
+    tracing::info!(
+        webhook.url = bot.webhook_url()?,
+        metrics.url = bot.metrics_url()?,
+        "ready"
+    );
     bot.run(stopped()).await
 }
 
@@ -114,6 +125,7 @@ fn settings(
 ) -> anyhow::Result<Settings> {
     let Serve {
         listen,
+        pages_listen,
         repository,
         github_url,
         git_url,
@@ -198,6 +210,7 @@ fn settings(
     let real = Endpoints::default();
     Ok(Settings {
         listen,
+        pages_listen,
         git_url: git_url.unwrap_or_else(|| format!("https://github.com/{repository}.git")),
         repository: repository.parse().context("--repository")?,
         github_url,

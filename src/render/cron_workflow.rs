@@ -14,7 +14,7 @@ use crate::pipeline::{Bound, Schedule, TableSelection};
 use crate::policy::Defaults;
 use crate::sync::{PERMANENT_EXIT_CODE, RUN_SPEC_ENVIRONMENT, RunSpec};
 
-use super::labels::{PIPELINE_LABEL, manifest};
+use super::labels::{PIPELINE_LABEL, SERVICE_LABEL, manifest};
 use super::rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER};
 use super::{House, Identity, short_hash};
 
@@ -103,7 +103,7 @@ fn cron_workflow(
     let pipeline = &bound.pipeline;
     let labels = BTreeMap::from([
         (PIPELINE_LABEL, pipeline.name.to_string()),
-        ("pipewright.dev/service", pipeline.service.to_string()),
+        (SERVICE_LABEL, pipeline.service.to_string()),
     ]);
     let mut annotations = BTreeMap::from([("pipewright.dev/path", pipeline.origin.path.clone())]);
     if !pipeline.owners.is_empty() {

@@ -26,6 +26,9 @@ pub fn apply_set(namespace: &str) -> String {
 /// The pipeline an object belongs to; absent on what pipelines share.
 pub const PIPELINE_LABEL: &str = "pipewright.dev/pipeline";
 
+/// The service that a run copies for.
+pub const SERVICE_LABEL: &str = "pipewright.dev/service";
+
 /// A manifest's head.
 pub(super) fn manifest(
     kind: Kind,

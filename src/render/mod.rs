@@ -20,7 +20,7 @@ use crate::snapshot::RepoPath;
 
 pub use cron_workflow::{Cron, REPORT_PARAMETER, RUN_UID_ENVIRONMENT, crons, run_spec};
 pub use identity::Identity;
-pub use labels::{APPLY_SET_LABEL, MANAGER, PIPELINE_LABEL, apply_set};
+pub use labels::{APPLY_SET_LABEL, MANAGER, PIPELINE_LABEL, SERVICE_LABEL, apply_set};
 pub use rerun::{TABLES_ENVIRONMENT, TABLES_PARAMETER, rerun_name, tables_value};
 
 /// Settings of the installation that shape objects.

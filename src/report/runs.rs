@@ -3,12 +3,15 @@
 use jiff::Timestamp;
 
 use crate::name::PipelineName;
+use crate::sync::{CopyMode, Outcome, RunReport, TableReport};
 
-use super::markdown::{code, count, prose, table};
+use super::markdown::{code, count, details, html_code, prose, table};
 use super::words;
 
 /// Bytes that a table of runs may take.
 const ROOM: usize = 14_000;
+/// Bytes that all tables of tables may take together.
+const TABLES_ROOM: usize = 30_000;
 
 /// One run of a pipeline, as Argo tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Run {
     pub message: Option<String>,
     pub started: Option<Timestamp>,
     pub finished: Option<Timestamp>,
+    /// What the runner says of each table, if it came to say something.
+    pub report: Option<RunReport>,
 }
 
 /// How far a run is.
@@ -58,12 +63,65 @@ pub fn rerun_reply(line: &str, runs: &[Run]) -> String {
     if runs.is_empty() {
         return format!("{}: nothing was run.", code(line));
     }
-    format!(
+    let told: Vec<(&Run, &RunReport)> = runs
+        .iter()
+        .filter_map(|run| Some((run, run.report.as_ref()?)))
+        .collect();
+    let room = TABLES_ROOM / told.len().max(1);
+    let mut reply = format!(
         "{}: {all}, {}\n\n{}",
         code(line),
         parts.join(", "),
         rows(runs)
-    )
+    );
+    for (run, report) in told.iter().filter(|(_, report)| !report.tables.is_empty()) {
+        reply.push_str("\n\n");
+        reply.push_str(&tables(run, report, room));
+    }
+    reply
+}
+
+/// What became of each table, failures first, folded.
+fn tables(run: &Run, report: &RunReport, room: usize) -> String {
+    let shown = report.tables.iter().map(|table| {
+        let number = |number: Option<u64>| number.map(|n| n.to_string()).unwrap_or_default();
+        [
+            code(&table.table),
+            result(table),
+            mode(table.mode).to_owned(),
+            number(table.rows),
+            number(table.bytes),
+            prose(&table.notes.join(" ")),
+        ]
+    });
+    let header = ["Table", "Result", "Mode", "Rows", "Bytes", "Notes"];
+    let (shown, left_out) = table(header, shown, room);
+    let left_out = left_out + report.left_out;
+    let totals = &report.totals;
+    let summary = format!(
+        "{}: {} copied, {} skipped, {} failed",
+        html_code(&run.workflow),
+        totals.copied,
+        totals.skipped,
+        totals.failed
+    );
+    details(&summary, &words::with_more(shown, left_out))
+}
+
+fn result(table: &TableReport) -> String {
+    match &table.result {
+        Outcome::Copied => "copied".to_owned(),
+        Outcome::Skipped(why) => format!("skipped: {}", prose(why)),
+        Outcome::Failed(failure) => format!("**failed:** {}", prose(&failure.error)),
+    }
+}
+
+fn mode(mode: CopyMode) -> &'static str {
+    match mode {
+        CopyMode::Full => "full",
+        CopyMode::Chunked => "in chunks",
+        CopyMode::Incremental => "incremental",
+    }
 }
 
 /// A row for each run, in the given order.

@@ -239,6 +239,7 @@ impl Stage {
         let house = &self.worker.house;
         Ok(vec![
             ("PIPEWRIGHT_LISTEN", "127.0.0.1:0".to_owned()),
+            ("PIPEWRIGHT_PAGES_LISTEN", "127.0.0.1:0".to_owned()),
             (
                 "PIPEWRIGHT_REPOSITORY",
                 self.worker.edges.forge.repository().to_string(),
@@ -327,6 +328,7 @@ fn settings(
     };
     Ok(Settings {
         listen: ([127, 0, 0, 1], 0).into(),
+        pages_listen: ([127, 0, 0, 1], 0).into(),
         repository,
         github_url: github.url(),
         git_url,

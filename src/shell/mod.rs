@@ -7,6 +7,7 @@ pub mod google;
 mod ground;
 pub mod lead;
 mod memory;
+mod metrics;
 pub mod observe;
 pub mod post;
 pub mod queue;

@@ -14,6 +14,7 @@ use crate::edges::cluster::{Cluster, ClusterError, Phase, Run};
 use crate::name::{PgName, PipelineName};
 use crate::render::{Cron, crons, rerun_name};
 use crate::report;
+use crate::sync::RunReport;
 
 use super::commands::End;
 use super::ground::Ground;
@@ -164,6 +165,10 @@ async fn is_busy(
 }
 
 pub(super) fn told(pipeline: &PipelineName, run: &Run) -> report::Run {
+    // A runner of another version is taken at Argo's word.
+    let text = run.report.as_deref().unwrap_or_default();
+    let report = RunReport::from_json(text).ok();
+    let said = report.as_ref().map(|report| report.message.clone());
     report::Run {
         pipeline: pipeline.clone(),
         workflow: run.name.clone(),
@@ -174,9 +179,10 @@ pub(super) fn told(pipeline: &PipelineName, run: &Run) -> report::Run {
             Phase::Failed => report::Phase::Failed,
             Phase::Error => report::Phase::Error,
         },
-        message: run.message.clone(),
+        message: said.or_else(|| run.message.clone()),
         started: run.started_at,
         finished: run.finished_at,
+        report,
     }
 }
 
@@ -189,5 +195,6 @@ fn told_of(pipeline: &PipelineName, workflow: String, phase: report::Phase) -> r
         message: None,
         started: None,
         finished: None,
+        report: None,
     }
 }

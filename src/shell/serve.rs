@@ -22,6 +22,7 @@ use crate::render::House;
 use super::Edges;
 use super::lead::{LEASE_LASTS, Stand, Standing, lead};
 use super::memory::Memory;
+use super::metrics;
 use super::queue::Queue;
 use super::server::{Door, router};
 use super::worker::Worker;
@@ -35,6 +36,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(300);
 #[derive(Debug)]
 pub struct Settings {
     pub listen: SocketAddr,
+    /// Where metrics are told; they show who copies what.
+    pub pages_listen: SocketAddr,
     pub repository: RepositoryName,
     pub github_url: String,
     pub git_url: String,
@@ -58,6 +61,7 @@ pub struct Bot {
     door: Door,
     keeper: Keeper,
     listener: TcpListener,
+    pages: TcpListener,
 }
 
 impl Bot {
@@ -68,6 +72,7 @@ impl Bot {
     pub async fn connect(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         let Settings {
             listen,
+            pages_listen,
             repository,
             github_url,
             git_url,
@@ -112,6 +117,9 @@ impl Bot {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen on {listen}"))?;
+        let pages = TcpListener::bind(pages_listen)
+            .await
+            .with_context(|| format!("listen on {pages_listen} for metrics"))?;
         let port = listener.local_addr()?.port();
         let address = replica_host.map(|host| match host.parse::<IpAddr>() {
             Ok(ip) => format!("http://{}", SocketAddr::new(ip, port)),
@@ -135,6 +143,7 @@ impl Bot {
             door,
             keeper: Keeper::new(LEASE, replica, address, LEASE_LASTS),
             listener,
+            pages,
         })
     }
 
@@ -144,6 +153,14 @@ impl Bot {
     /// If the socket is gone.
     pub fn webhook_url(&self) -> std::io::Result<String> {
         Ok(format!("http://{}/webhook", self.listener.local_addr()?))
+    }
+
+    /// Where metrics are told.
+    ///
+    /// # Errors
+    /// If the socket is gone.
+    pub fn metrics_url(&self) -> std::io::Result<String> {
+        Ok(format!("http://{}/metrics", self.pages.local_addr()?))
     }
 
     /// Starts the server in the background and gives the worker to the caller, who steps it.
@@ -172,6 +189,7 @@ impl Bot {
             door,
             mut keeper,
             listener,
+            pages,
         } = self;
         let stand = door.stand.clone();
         stand.set(Standing::Standby { address: None });
@@ -184,6 +202,7 @@ impl Bot {
         };
         let ended = tokio::select! {
             served = axum::serve(listener, router(door)) => served.context("the server ended"),
+            served = axum::serve(pages, metrics::router(cluster.clone())) => served.context("the metrics ended"),
             () = lead(cluster, &mut keeper, &stand, clock, work) => Err(anyhow!("the worker ended")),
             () = stop => Ok(()),
         };

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use jiff::Timestamp;
 use pipewright::clock::Clock;
 use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::kubernetes::{Ending, Tick};
 use pipewright::sandbox::stage::{NAMESPACE, Stage};
 
 use crate::common::{repository, tree_of};
@@ -21,8 +22,9 @@ impl Drop for Serving {
     }
 }
 
-/// Starts the program and waits until it takes webhooks.
-fn serve(stage: &Stage) -> (Serving, String) {
+/// Starts the program and waits until it takes webhooks. Where it does, and where it tells
+/// metrics.
+fn serve(stage: &Stage) -> (Serving, String, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
         .arg("serve")
         .env_clear()
@@ -35,18 +37,24 @@ fn serve(stage: &Stage) -> (Serving, String) {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let serving = Serving(child);
     let mut said = String::new();
-    let mut url = None;
+    let mut urls = None;
     while let Some(Ok(line)) = lines.next() {
-        if let Some((_, found)) = line.split_once("webhook.url=") {
-            url = Some(found.trim_matches('"').to_owned());
+        let named = |name: &str| {
+            let word = line
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix(name))?;
+            Some(word.trim_matches('"').to_owned())
+        };
+        if let (Some(webhook), Some(metrics)) = (named("webhook.url="), named("metrics.url=")) {
+            urls = Some((webhook, metrics));
         }
         // Before it holds the Lease it turns webhooks away.
         if line.contains("holds the Lease")
-            && let Some(url) = url
+            && let Some((webhook, metrics)) = urls
         {
             // Nobody may be left without a reader: a full pipe would stop it.
             std::thread::spawn(move || lines.for_each(drop));
-            return (serving, url);
+            return (serving, webhook, metrics);
         }
         said += &line;
     }
@@ -61,7 +69,7 @@ async fn a_process_of_its_own_reviews_applies_and_stops_when_told() {
     )
     .await
     .unwrap();
-    let (mut serving, url) = tokio::task::block_in_place(|| serve(&stage));
+    let (mut serving, url, metrics) = tokio::task::block_in_place(|| serve(&stage));
     stage.send_webhooks_to(&url);
     stage.github.add_user("stranger", Permission::Write);
     let text = repository()["pipelines/orders/orders.yaml"].clone() + "description: new\n";
@@ -100,6 +108,24 @@ async fn a_process_of_its_own_reviews_applies_and_stops_when_told() {
             .get("CronWorkflow", NAMESPACE, "returns")
             .is_none()
     );
+    let Tick::Began(run) = stage.kubernetes.argo_tick(NAMESPACE, "orders").unwrap() else {
+        panic!("no run began");
+    };
+    let report = r#"{"version":1,"pipeline":"orders","service":"orders","message":"1 failed",
+        "totals":{"copied":0,"skipped":0,"failed":1,"rows":0,"bytes":0,"slot_ms":0,"duration_ms":9},
+        "tables":[{"table":"paid","mode":"full","result":{"failed":
+            {"persistence":"permanent","error":"no"}}}]}"#;
+    stage
+        .kubernetes
+        .finish_run(NAMESPACE, &run, Ending::Failed, "exit code 2", Some(report))
+        .unwrap();
+    let told = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+    for line in [
+        r#"pipewright_sync_run_succeeded{service="orders",pipeline="orders",schedule="orders"} 0"#,
+        r#"pipewright_sync_table_succeeded{service="orders",pipeline="orders",table="paid"} 0"#,
+    ] {
+        assert!(told.lines().any(|shown| shown == line), "{told}");
+    }
     let kill = format!("kill {}", serving.0.id());
     assert!(
         Command::new("sh")

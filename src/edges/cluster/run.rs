@@ -1,6 +1,6 @@
 //! Runs: Argo's Workflows of our CronWorkflows, and how one is made by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use kube::ResourceExt as _;
@@ -13,7 +13,9 @@ use super::write::found;
 use super::{Cluster, ClusterError};
 use crate::name::PgName;
 use crate::object::Kind;
-use crate::render::{MANAGER, REPORT_PARAMETER, TABLES_PARAMETER, tables_value};
+use crate::render::{
+    MANAGER, PIPELINE_LABEL, REPORT_PARAMETER, SERVICE_LABEL, TABLES_PARAMETER, tables_value,
+};
 
 /// Argo's label on a Workflow: the CronWorkflow it came from.
 const CRON_LABEL: &str = "workflows.argoproj.io/cron-workflow";
@@ -74,6 +76,9 @@ pub struct Run {
     pub name: String,
     /// The CronWorkflow it came from; empty if its label does not say.
     pub cron: String,
+    /// What our labels say it is about; empty if they do not say.
+    pub pipeline: String,
+    pub service: String,
     pub phase: Phase,
     /// Argo's own words, shortened.
     pub message: Option<String>,
@@ -145,24 +150,55 @@ impl Cluster {
     /// # Errors
     /// If they can not be listed whole.
     pub async fn runs(&self, cron: &str) -> Result<Vec<Run>, ClusterError> {
-        let attempt = format!("list the runs of {cron}");
-        let label = format!("{CRON_LABEL}={cron}");
-        let mut parameters = ListParams::default().labels(&label).limit(PAGE);
-        let api = self.workflows();
         let mut found = Vec::new();
+        let label = format!("{CRON_LABEL}={cron}");
+        self.each_page(&format!("list the runs of {cron}"), &label, |page| {
+            found.extend(page);
+        })
+        .await?;
+        found.sort_by_key(|run| (run.metadata.creation_timestamp.clone(), run.name_any()));
+        Ok(found.iter().map(read).collect())
+    }
+
+    /// Of each schedule the run of ours that ended last, by the name of the CronWorkflow.
+    ///
+    /// # Errors
+    /// If the runs can not be listed whole.
+    pub async fn last_runs(&self) -> Result<BTreeMap<String, Run>, ClusterError> {
+        let mut last: BTreeMap<String, Run> = BTreeMap::new();
+        // One page at a time: a house's runs of a month are too many to hold.
+        self.each_page("list the last runs", PIPELINE_LABEL, |page| {
+            let ended = page.iter().map(read).filter(|run| run.phase.is_final());
+            for run in ended {
+                let known = last.get(&run.cron).and_then(|known| known.finished_at);
+                if known <= run.finished_at {
+                    last.insert(run.cron.clone(), run);
+                }
+            }
+        })
+        .await?;
+        Ok(last)
+    }
+
+    async fn each_page(
+        &self,
+        attempt: &str,
+        label: &str,
+        mut take: impl FnMut(Vec<DynamicObject>),
+    ) -> Result<(), ClusterError> {
+        let mut parameters = ListParams::default().labels(label).limit(PAGE);
+        let api = self.workflows();
         loop {
             let page = api.list(&parameters).await;
-            let page = page.map_err(|error| ClusterError::classify(&attempt, error))?;
-            found.extend(page.items);
+            let page = page.map_err(|error| ClusterError::classify(attempt, error))?;
+            take(page.items);
             match page.metadata.continue_ {
                 Some(token) if !token.is_empty() => {
                     parameters = parameters.continue_token(&token);
                 }
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        found.sort_by_key(|run| (run.metadata.creation_timestamp.clone(), run.name_any()));
-        Ok(found.iter().map(read).collect())
     }
 
     /// The run of that name, if there still is one.
@@ -318,8 +354,11 @@ fn read(live: &DynamicObject) -> Run {
     let report = of_run
         .and_then(report)
         .or_else(|| of_node().and_then(report));
+    let label = |key: &str| live.labels().get(key).cloned().unwrap_or_default();
     Run {
-        cron: live.labels().get(CRON_LABEL).cloned().unwrap_or_default(),
+        cron: label(CRON_LABEL),
+        pipeline: label(PIPELINE_LABEL),
+        service: label(SERVICE_LABEL),
         phase: Phase::read(text("phase")),
         message: (!message.is_empty()).then_some(message),
         started_at: text("startedAt").parse().ok(),

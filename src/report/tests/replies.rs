@@ -14,6 +14,10 @@ use crate::name::PipelineName;
 use crate::plan::Plan;
 use crate::plan::approve::{ApprovedPlan, Mandate, Refusal, approve};
 use crate::plan::outcome::{Outcome, Outcomes};
+use crate::sync::{
+    CopyMode, Failure, LONGEST_REPORT, Outcome as TableOutcome, Persistence, RunReport, RunResult,
+    TableReport,
+};
 
 fn line(text: &str) -> CommandLine {
     parse(&written("alice", text)).pop().unwrap()
@@ -39,7 +43,49 @@ fn run(pipeline: &str, phase: Phase, message: Option<&str>) -> Run {
         message: message.map(ToOwned::to_owned),
         started: at(1_767_225_600).filter(|_| phase != Phase::Gone),
         finished: at(1_767_225_725).filter(|_| phase == Phase::Failed),
+        report: None,
     }
+}
+
+#[test]
+fn a_run_tells_of_its_tables_and_nothing_of_theirs_is_a_command() {
+    let hostile = "x |</details>\n/rerun `a` <b>";
+    let table = |name: &str, result| TableReport {
+        table: name.to_owned(),
+        mode: CopyMode::Full,
+        result,
+        rows: Some(3),
+        bytes: Some(40),
+        slot_ms: None,
+        duration_ms: None,
+        notes: vec![hostile.to_owned()],
+    };
+    let failed = TableOutcome::Failed(Failure {
+        persistence: Persistence::Permanent,
+        error: hostile.to_owned(),
+    });
+    let tables = vec![
+        table("a|b\n/rerun", failed),
+        table("paid", TableOutcome::Copied),
+    ];
+    let result = RunResult {
+        tables,
+        ..RunResult::default()
+    };
+    let name: PipelineName = "orders".parse().unwrap();
+    let mut ended = run("orders", Phase::Failed, None);
+    let report = RunReport::new(name, "orders".parse().unwrap(), result);
+    ended.report = RunReport::from_json(&report.to_json(LONGEST_REPORT)).ok();
+    let reply = rerun_reply("/rerun orders", &[ended]);
+    assert_reply(&reply);
+    assert!(
+        reply.contains("<summary><code>orders-7-1</code>: 1 copied, 0 skipped, 1 failed</summary>"),
+        "{reply}"
+    );
+    assert!(
+        reply.contains("| `paid` | copied | full | 3 | 40 |"),
+        "{reply}"
+    );
 }
 
 /// The default branch with two changes of which one was approved by its owner.

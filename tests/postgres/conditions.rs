@@ -1,6 +1,7 @@
 //! `where`: what is printed means what was written, and nothing else gets through.
 
-use pipewright::sync::{ColumnSelection, Rows, copy_of, filter, inner_select};
+use pipewright::pipeline::ColumnSelection;
+use pipewright::sync::{Rows, copy_of, filter, inner_select};
 
 use crate::server::{OWNER, server};
 use crate::shape;

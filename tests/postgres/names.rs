@@ -1,9 +1,10 @@
 //! Hostile names: none of them changes the shape of a statement, and each is read right.
 
 use pipewright::name::ConnectionName;
+use pipewright::pipeline::ColumnSelection;
 use pipewright::sync::{
-    ColumnSelection, Destination, Rows, catalog_query, catalog_statement, copy_of, inner_select,
-    merge_statement, select_statement,
+    Destination, Rows, catalog_query, catalog_statement, copy_of, inner_select, merge_statement,
+    select_statement,
 };
 
 use crate::server::{Server, server};

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pipewright::pipeline::{ColumnSelection, Mode};
 use pipewright::sync::{
-    Cast, Category, Chunk, ColumnSelection, Copied, GoogleText, Incremental, Loss, Mode, Rows,
-    TAKEN, Table, TableCopy, bounds_statement, chunk_key, copy_of, filter, inner_select,
-    select_unless_empty_statement,
+    Cast, Category, Chunk, Copied, GoogleText, Incremental, Loss, Rows, TAKEN, Table, TableCopy,
+    bounds_statement, chunk_key, copy_of, filter, inner_select, select_unless_empty_statement,
 };
 
 use crate::names::connection;
@@ -262,7 +262,7 @@ fn a_watermark_reads_on_from_where_it_was() {
         let mode = Mode::Incremental {
             key: vec!["id".parse().unwrap()],
             cursor: cursor.parse().unwrap(),
-            lookback_seconds,
+            lookback_seconds: Some(lookback_seconds),
             full_every_seconds: 1,
         };
         let incremental = Incremental::of(&table, &copy, &mode).unwrap().unwrap();

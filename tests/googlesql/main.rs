@@ -73,7 +73,7 @@ fn schema() -> PgName {
 fn column(name: &str, ordinal: u32, (oid, typmod): (u32, i32)) -> Column {
     Column {
         name: name.to_owned(),
-        ordinal: ordinal.try_into().unwrap(),
+        ordinal,
         oid,
         typmod,
         category: Category::Other,

@@ -7,6 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     unreachable_pub
 )]
 
@@ -14,6 +15,7 @@ mod catalog;
 mod conditions;
 mod filled;
 mod names;
+mod runner;
 mod server;
 mod shape;
 mod values;

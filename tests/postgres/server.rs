@@ -128,6 +128,11 @@ impl Server {
         }
     }
 
+    /// Where the connection's role finds the server, without a database.
+    pub fn address(&self) -> String {
+        format!("host={} user={READER}", self.folder.path().display())
+    }
+
     /// Makes an empty database.
     pub fn database(&self, name: &str) {
         let create = format!("CREATE DATABASE {name}");

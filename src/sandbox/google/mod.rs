@@ -11,10 +11,12 @@
 //! account appears in a dataset's access list (`iamMember`).
 //!
 //! Left out: who may do what (but for forbidden projects and the condition on project policies), keys, undelete,
-//! disabled accounts, audit configurations, role existence, tables and jobs, quotas per minute, workload pools.
+//! disabled accounts, audit configurations, role existence, quotas per minute, workload pools. Of tables and jobs, see
+//! `bigquery`.
 //! Accounts of projects that the simulator does not hold are taken to exist.
 
 mod access;
+mod bigquery;
 mod connection;
 mod dataset;
 mod iam;
@@ -26,6 +28,7 @@ mod reply;
 mod tests;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -36,7 +39,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
+use crate::clock::Clock;
 use crate::sandbox::server::{Server, Wire};
+pub use bigquery::{Column, Stored};
 pub use look::Opens;
 use reply::{Kind, Refusal};
 use world::World;
@@ -56,6 +61,11 @@ pub struct Options {
     pub forbidden_projects: Vec<String>,
     /// Quota of service accounts in one project.
     pub accounts_per_project: usize,
+    /// By instance (`project:location:instance`), the PostgreSQL that federated queries run on:
+    /// a connection string without a database.
+    pub postgres: BTreeMap<String, String>,
+    /// For limits of a day.
+    pub clock: Option<Clock>,
 }
 
 impl Default for Options {
@@ -67,6 +77,8 @@ impl Default for Options {
             propagation: 0,
             forbidden_projects: Vec::new(),
             accounts_per_project: 100,
+            postgres: BTreeMap::new(),
+            clock: None,
         }
     }
 }
@@ -233,6 +245,7 @@ fn router(world: Shared) -> Router {
                 .patch(dataset::patch)
                 .delete(dataset::delete),
         )
+        .merge(bigquery::routes())
         .fallback(async || Refusal::new(Kind::NotFound, "Method not found."))
         .layer(from_fn_with_state(world.clone(), authenticate))
         .with_state(world)

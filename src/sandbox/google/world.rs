@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::Options;
+use super::bigquery::{Jobs, Table, TableName};
 use super::connection::Connection;
 use super::dataset::Dataset;
 use super::policy::Policy;
@@ -35,6 +36,8 @@ pub(super) struct World {
     pub(super) connections: BTreeMap<String, Connection>,
     /// By project and id.
     pub(super) datasets: BTreeMap<(String, String), Dataset>,
+    pub(super) tables: BTreeMap<TableName, Table>,
+    pub(super) jobs: Jobs,
 }
 
 impl World {
@@ -46,6 +49,8 @@ impl World {
             policies: BTreeMap::new(),
             connections: BTreeMap::new(),
             datasets: BTreeMap::new(),
+            tables: BTreeMap::new(),
+            jobs: Jobs::default(),
         };
         // A real project always has an owner: somebody whom a blind overwrite would throw out.
         for project in world.options.projects.clone() {

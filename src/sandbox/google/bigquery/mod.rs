@@ -1,0 +1,107 @@
+//! BigQuery's jobs and tables.
+//!
+//! A federated query runs on a real PostgreSQL, which [`super::Options::postgres`] names for
+//! an instance, inside the wrapper that public logs show, in a read-only session. Without one
+//! it fails, and says why: nothing here makes up data.
+//!
+//! From documentation: the request and answer shapes, the states, 409 for a used id, locations,
+//! the write dispositions and what they keep, the types that are refused and in which words,
+//! the daily limit of writes to a table.
+//! Left out: who may use a connection, run jobs or write (every caller may), views, partitions,
+//! policy tags, time travel, statements other than those in `statement`, and BigQuery's own
+//! three attempts at a federated query. A job's cost is counted from its rows.
+
+mod evaluate;
+mod jobs;
+mod merge;
+mod run;
+mod source;
+mod statement;
+mod tables;
+mod tokens;
+mod values;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use super::{Google, Shared};
+pub(super) use jobs::Jobs;
+pub(super) use statement::TableName;
+pub use tables::Column;
+pub(super) use tables::Table;
+
+/// A stored table, as tests look at it.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Option<String>>>,
+    /// How often it was written to.
+    pub writes: u64,
+}
+
+impl Google {
+    /// A table as it is stored.
+    pub fn table(&self, project: &str, dataset: &str, table: &str) -> Option<Stored> {
+        let name = TableName {
+            project: project.to_owned(),
+            dataset: dataset.to_owned(),
+            table: table.to_owned(),
+        };
+        let world = self.lock();
+        let table = world.tables.get(&name)?;
+        Some(Stored {
+            columns: table.columns.clone(),
+            rows: table.rows.clone(),
+            writes: table.writes,
+        })
+    }
+
+    /// Describes a column, as a person does; what does not exist stays undescribed.
+    pub fn describe_column(
+        &self,
+        (project, dataset, table): (&str, &str, &str),
+        column: &str,
+        text: &str,
+    ) {
+        let name = TableName {
+            project: project.to_owned(),
+            dataset: dataset.to_owned(),
+            table: table.to_owned(),
+        };
+        let mut world = self.lock();
+        let columns = world.tables.get_mut(&name).map(|table| &mut table.columns);
+        let found = columns.into_iter().flatten().find(|one| one.name == column);
+        if let Some(found) = found {
+            found.description = Some(text.to_owned());
+        }
+    }
+
+    /// The next job that is started fails with this reason instead of running.
+    pub fn fail_next_job(&self, reason: &str, message: &str) {
+        let mut world = self.lock();
+        world
+            .jobs
+            .failures
+            .push_back((reason.to_owned(), message.to_owned()));
+    }
+}
+
+pub(super) fn routes() -> Router<Shared> {
+    let tables = "/bigquery/v2/projects/{project}/datasets/{dataset}/tables";
+    Router::new()
+        .route("/bigquery/v2/projects/{project}/jobs", post(jobs::insert))
+        .route("/bigquery/v2/projects/{project}/jobs/{job}", get(jobs::get))
+        .route(
+            "/bigquery/v2/projects/{project}/jobs/{job}/cancel",
+            post(jobs::cancel),
+        )
+        .route(
+            "/bigquery/v2/projects/{project}/queries/{job}",
+            get(jobs::results),
+        )
+        .route(tables, get(tables::list))
+        .route(
+            &format!("{tables}/{{table}}"),
+            get(tables::get).patch(tables::patch),
+        )
+}

@@ -116,7 +116,10 @@ impl Bot {
                 Err(_) => self.give_up("was never ready"),
             };
             self.keep(&line);
-            if let Some((_, url)) = line.split_once("webhook.url=") {
+            let word = line
+                .split_whitespace()
+                .find_map(|word| word.strip_prefix("webhook.url="));
+            if let Some(url) = word {
                 stage.send_webhooks_to(url.trim_matches('"'));
                 return;
             }

@@ -11,7 +11,6 @@ mod catalog;
 mod choose;
 mod columns;
 mod failure;
-mod filled;
 mod guard;
 mod incremental;
 mod job;
@@ -32,7 +31,6 @@ pub use catalog::{
 pub use choose::{Choice, NothingToCopy, Skipped, choose};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
-pub use filled::{empty_tables, filled_query, filled_statement};
 pub use guard::{Filter, FilterError, check_filter, filter};
 pub use incremental::{Incremental, IncrementalError, Since, Watermark, fingerprint};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};

@@ -13,7 +13,6 @@
 
 mod catalog;
 mod conditions;
-mod filled;
 mod names;
 mod runner;
 mod server;

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
 use crate::name::PgName;
-use crate::sync::{
-    Catalog, Cells, Choice, Failure, Filter, LONGEST_STATEMENT, Persistence, catalog_statement,
-    choose, empty_tables, filled_statement, filter, table_id,
-};
+use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
 
 use super::Runner;
 use super::calls::{again, failure, permanent};
@@ -22,8 +19,6 @@ pub(super) struct Discovered {
     pub(super) choice: Choice,
     /// Names of everything in the dataset.
     pub(super) present: BTreeSet<String>,
-    /// Tables of the choice that have no row to copy, as far as they are in the dataset.
-    pub(super) empty: BTreeSet<String>,
     /// Tables that would be written to one and the same table of BigQuery.
     pub(super) together: BTreeMap<String, Vec<PgName>>,
 }
@@ -34,21 +29,13 @@ impl Runner {
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
         let choice = self.choose().await?;
         let present = self.present().await?;
-        let mut asked = Vec::new();
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
             let id = table_id(&table.name);
-            if present.contains(&id) {
-                let condition = self.spec.options(&table.name).filter;
-                // What is no condition is said when the table is planned.
-                let condition = condition.and_then(|text| filter(&text, table).ok());
-                asked.push((table.name.clone(), condition));
-            }
             together.entry(id).or_default().push(table.name.clone());
         }
         together.retain(|_, names| names.len() > 1);
         Ok(Discovered {
-            empty: self.empty(&asked).await?,
             choice,
             present,
             together,
@@ -106,45 +93,6 @@ impl Runner {
             ))),
             Err(error) => Err(failure(error)),
         }
-    }
-
-    /// Which of these have no row. One that PostgreSQL can not even look into spoils the
-    /// answer of all, so what fails is asked in halves; it alone stays unknown, and its copy
-    /// will say why.
-    async fn empty(
-        &self,
-        tables: &[(PgName, Option<Filter>)],
-    ) -> Result<BTreeSet<String>, Failure> {
-        let mut empty = BTreeSet::new();
-        let mut parts = vec![tables];
-        while let Some(part) = parts.pop() {
-            let asked: Vec<(&PgName, Option<&Filter>)> = part
-                .iter()
-                .map(|(name, condition)| (name, condition.as_ref()))
-                .collect();
-            if asked.is_empty() {
-                continue;
-            }
-            let statement = filled_statement(&self.spec.connection, &self.spec.schema, &asked);
-            let statement = statement.as_str();
-            if statement.len() < LONGEST_STATEMENT {
-                match self.read(&["filled", statement], statement).await {
-                    Ok(rows) => {
-                        empty.extend(empty_tables(&rows));
-                        continue;
-                    }
-                    Err(failure) if failure.persistence == Persistence::Transient => {
-                        return Err(failure);
-                    }
-                    Err(_) => {}
-                }
-            }
-            if part.len() > 1 {
-                let (first, second) = part.split_at(part.len() / 2);
-                parts.extend([first, second]);
-            }
-        }
-        Ok(empty)
     }
 
     /// The rows of a query, by the names of its columns. For answers about tables: theirs never

@@ -7,9 +7,9 @@ use crate::edges::google::{
 };
 use crate::pipeline::Mode;
 use crate::sync::{
-    ColumnMode, CopyMode, DestinationColumn, Failure, LONGEST_STATEMENT, Outcome, Rows,
-    SchemaDecision, SchemaWrite, Table, TableReport, UpdateOption, WriteDisposition, compare,
-    copy_of, filter, inner_select, select_statement,
+    ColumnMode, CopyMode, DestinationColumn, EMPTY_SOURCE, Failure, LONGEST_STATEMENT, Outcome,
+    Rows, SchemaDecision, SchemaWrite, Table, TableReport, UpdateOption, WriteDisposition, compare,
+    copy_of, filter, inner_select, select_statement, select_unless_empty_statement,
 };
 
 use super::Runner;
@@ -67,9 +67,6 @@ impl Runner {
         };
         let existing = self.existing(&reference, discovered).await?;
         let rows_before = existing.as_ref().map_or(0, |existing| existing.rows);
-        if rows_before > 0 && discovered.empty.contains(table.name.as_str()) {
-            return Err(permanent(emptied(&reference, rows_before)));
-        }
         let columns = existing.map(|existing| columns(existing.schema));
         let decision = compare(
             columns.as_deref(),
@@ -82,8 +79,14 @@ impl Runner {
             SchemaDecision::Refused(reasons) => return Err(permanent(reasons.join(" "))),
         };
         let copy = copy.without(&write.held.iter().cloned().collect());
-        let inner = inner_select(&spec.schema, &copy, &rows);
-        let statement = select_statement(&spec.connection, &inner, &copy, &write.nulls).to_string();
+        let (connection, schema) = (&spec.connection, &spec.schema);
+        let statement = if rows_before > 0 {
+            select_unless_empty_statement(connection, schema, &copy, &rows, &write.nulls)
+        } else {
+            let inner = inner_select(schema, &copy, &rows);
+            select_statement(connection, &inner, &copy, &write.nulls)
+        }
+        .to_string();
         if statement.len() > LONGEST_STATEMENT {
             return Err(permanent(format!(
                 "its statement has {} bytes, and BigQuery takes {LONGEST_STATEMENT}: leave columns out",
@@ -160,7 +163,11 @@ impl Runner {
                 query: &planned.statement,
                 purpose: Purpose::Write(planned.destination.clone()),
             })
-            .await?;
+            .await
+            .map_err(|failure| match failure.error.contains(EMPTY_SOURCE) {
+                true => permanent(emptied(written, planned.rows_before)),
+                false => failure,
+            })?;
         let statistics = &settled.job.statistics;
         report.rows = Some(settled.rows);
         report.bytes = statistics.bytes_processed;
@@ -169,13 +176,6 @@ impl Runner {
             .started
             .zip(statistics.ended)
             .and_then(|(from, to)| u64::try_from(to.duration_since(from).as_millis()).ok());
-        if settled.rows == 0 && planned.rows_before > 0 {
-            // It had rows when the run began.
-            return Err(permanent(format!(
-                "the source was emptied while it was copied: the {} rows of {written} are gone, and can be read FOR SYSTEM_TIME AS OF a time before this run",
-                planned.rows_before
-            )));
-        }
         if let Err(failure) = self.date(written, &settled).await {
             report
                 .notes

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::sandbox::server::Server;
+use crate::sync::EMPTY_SOURCE;
 
 #[derive(Default)]
 pub(super) struct World {
@@ -128,6 +129,8 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
         job.rows = world.source[table];
         if !world.failures.is_empty() {
             job.error = Some(world.failures.remove(0));
+        } else if job.rows == 0 && asks_for_rows(query) {
+            job.error = Some(("invalidQuery", EMPTY_SOURCE));
         } else if query["writeDisposition"] == "WRITE_EMPTY" && world.dataset.contains_key(table) {
             job.error = Some(("duplicate", "Already Exists: Table"));
         } else if !world.slow {
@@ -138,6 +141,11 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
     let answer = job.answer();
     world.jobs.insert(id, job);
     Json(answer).into_response()
+}
+
+/// Whether the statement fails over a source without rows.
+fn asks_for_rows(query: &Value) -> bool {
+    query["query"].as_str().unwrap().contains(EMPTY_SOURCE)
 }
 
 impl Job {
@@ -191,13 +199,7 @@ async fn result(State(world): State<Shared>, Path(id): Path<String>) -> Response
     let query = job.sent["configuration"]["query"]["query"]
         .as_str()
         .unwrap();
-    let (names, rows) = if query.starts_with("SELECT `name`, `filled`") {
-        let filled = |(name, rows): (&String, &u64)| json!([name, (*rows > 0).to_string()]);
-        (
-            vec!["name", "filled"],
-            world.source.iter().map(filled).collect(),
-        )
-    } else if query.starts_with("SELECT `row_kind`") {
+    let (names, rows) = if query.starts_with("SELECT `row_kind`") {
         catalog(&world)
     } else {
         (Vec::new(), Vec::new())

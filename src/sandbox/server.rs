@@ -12,6 +12,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jiff::Timestamp;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
@@ -45,6 +46,19 @@ impl Exchange {
     /// Whether the request could have changed something.
     pub fn is_write(&self) -> bool {
         self.method != Method::GET && self.method != Method::HEAD
+    }
+
+    /// As it is recorded for later: without headers.
+    pub fn to_json(&self, system: &str) -> Value {
+        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
+        json!({
+            "system": system,
+            "method": self.method.as_str(),
+            "uri": self.uri,
+            "request": json(&self.request),
+            "status": self.status.as_u16(),
+            "response": json(&self.response),
+        })
     }
 }
 

@@ -279,20 +279,11 @@ impl Stage {
             ("kubernetes", self.kubernetes.wire()),
             ("google", self.google.wire()),
         ];
-        let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         wires
             .into_iter()
             .flat_map(|(system, wire)| {
-                wire.traffic().into_iter().map(move |exchange| {
-                    json!({
-                        "system": system,
-                        "method": exchange.method.as_str(),
-                        "uri": exchange.uri,
-                        "request": json(&exchange.request),
-                        "status": exchange.status.as_u16(),
-                        "response": json(&exchange.response),
-                    })
-                })
+                let traffic = wire.traffic().into_iter();
+                traffic.map(move |exchange| exchange.to_json(system))
             })
             .chain(self.deliveries.iter().cloned())
             .collect()

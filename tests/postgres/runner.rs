@@ -1,6 +1,8 @@
 //! Whole runs: the program as its pod starts it, the simulated BigQuery, and PostgreSQL behind
 //! its connection.
 
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -154,6 +156,24 @@ impl House {
             .filter_map(|name| self.google.table(PROJECT, "copies", name))
             .map(|table| table.writes)
             .sum()
+    }
+}
+
+/// Adds what went over the wire to the file that is named, if one is.
+impl Drop for House {
+    fn drop(&mut self) {
+        let Some(file) = std::env::var_os("PIPEWRIGHT_TRAFFIC") else {
+            return;
+        };
+        let lines: String = self
+            .google
+            .wire()
+            .traffic()
+            .iter()
+            .map(|exchange| format!("{}\n", exchange.to_json("google")))
+            .collect();
+        let file = OpenOptions::new().create(true).append(true).open(file);
+        file.unwrap().write_all(lines.as_bytes()).unwrap();
     }
 }
 
@@ -413,6 +433,8 @@ async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_
             "killed at request {at}"
         );
     }
+    // What was cut off is no request of ours.
+    house.google.wire().take_traffic();
     println!("runner: killed at {killed} requests");
     assert_eq!(killed, requests);
 }
@@ -450,6 +472,8 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
         played += 1;
         assert_eq!(house.writes(), before + 4 * played, "fault at request {at}");
     }
+    // The answers of the faults are made up.
+    house.google.wire().take_traffic();
     // And a job that fails in passing is begun again under another id.
     house.google.fail_next_job("backendError", "try again");
     let ran = house.run("job-fault", &[]).await;

@@ -8,7 +8,7 @@ use crate::name::PgName;
 use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
 
 use super::Runner;
-use super::calls::{again, failure, permanent};
+use super::calls::{again, failure, permanent, transient};
 use super::watch::Work;
 
 /// Rows of the catalog in one answer; each is small.
@@ -113,6 +113,13 @@ impl Runner {
             rows.extend(page.rows.into_iter().map(cells));
         })
         .await?;
+        if rows.len() as u64 != settled.rows {
+            return Err(transient(format!(
+                "BigQuery sent {} of the {} rows that describe the schema",
+                rows.len(),
+                settled.rows
+            )));
+        }
         Ok(rows)
     }
 }

@@ -64,7 +64,11 @@ pub struct Options {
     /// By instance (`project:location:instance`), the PostgreSQL that federated queries run on:
     /// a connection string without a database.
     pub postgres: BTreeMap<String, String>,
-    /// For limits of a day.
+    /// Rows that a table keeps. More are read to their end and counted, for loads that no
+    /// memory holds; a query over such a table sees the
+    /// first ones only.
+    pub most_rows: usize,
+    /// For limits of a day, and the times of jobs.
     pub clock: Option<Clock>,
 }
 
@@ -78,6 +82,7 @@ impl Default for Options {
             forbidden_projects: Vec::new(),
             accounts_per_project: 100,
             postgres: BTreeMap::new(),
+            most_rows: usize::MAX,
             clock: None,
         }
     }

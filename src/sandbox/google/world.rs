@@ -81,8 +81,11 @@ impl World {
         format!("1{:020}", self.tick())
     }
 
-    /// Milliseconds since 1970, one second later at each call.
+    /// Milliseconds since 1970: by the clock, or one second later at each call.
     pub(super) fn time(&mut self) -> String {
+        if let Some(clock) = &self.options.clock {
+            return clock.now().as_millisecond().to_string();
+        }
         (1_700_000_000_000 + self.tick() * 1000).to_string()
     }
 

@@ -1,6 +1,7 @@
 //! Query jobs: inserted under an id that is used up at once, run on their own, watched and read.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -14,6 +15,7 @@ use super::super::reply::{Answer, Kind, Refusal, parse};
 use super::run::{Outcome, Work, run};
 use super::source::Want;
 use super::tables::Column;
+use crate::clock::Clock;
 
 /// Project, location in lower case, id.
 type Name = (String, String, String);
@@ -32,6 +34,17 @@ struct Job {
     created: String,
     ended: Option<(String, Outcome)>,
     done: watch::Sender<bool>,
+}
+
+impl Jobs {
+    /// Of those that have ended.
+    pub(super) fn times(&self) -> Vec<(i64, i64)> {
+        let ended = self.all.values().filter_map(|job| {
+            let (ended, _) = job.ended.as_ref()?;
+            Some((job.created.parse().ok()?, ended.parse().ok()?))
+        });
+        ended.collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -55,6 +68,7 @@ pub(in super::super) struct Where {
     location: Option<String>,
     page_token: Option<String>,
     max_results: Option<usize>,
+    timeout_ms: Option<u64>,
 }
 
 /// Multi-regions are looked into where no location is sent.
@@ -128,7 +142,13 @@ async fn carry_out(world: Shared, name: Name, work: Work) {
     let failure = world.lock().jobs.failures.pop_front();
     let outcome = match failure {
         Some((reason, message)) => Outcome::failed(&reason, message),
-        None => run(&world, &work, Want::Rows).await,
+        None => {
+            let most = match work.writes() {
+                true => world.lock().options.most_rows,
+                false => usize::MAX,
+            };
+            run(&world, &work, Want::Rows { most }).await
+        }
     };
     let mut world = world.lock();
     let ended = world.time();
@@ -182,15 +202,18 @@ pub(in super::super) async fn results(
     Path((project, id)): Path<(String, String)>,
     Query(place): Query<Where>,
 ) -> Answer {
-    let mut done = {
+    let (mut done, clock) = {
         let world = world.lock();
-        find(&world.jobs, &project, &id, place.location.as_deref())?
-            .1
-            .done
-            .subscribe()
+        let job = find(&world.jobs, &project, &id, place.location.as_deref())?.1;
+        let clock = world.options.clock.clone();
+        (job.done.subscribe(), clock.unwrap_or_else(Clock::system))
     };
-    // A job that is gone is as done as one can be.
-    let _ = done.wait_for(|done| *done).await;
+    let patience = Duration::from_millis(place.timeout_ms.unwrap_or(10_000).min(200_000));
+    tokio::select! {
+        // A job that is gone is as done as one can be.
+        _ = done.wait_for(|done| *done) => {}
+        () = clock.sleep(patience) => {}
+    }
     let world = world.lock();
     let (name, job) = find(&world.jobs, &project, &id, place.location.as_deref())?;
     let Some((_, outcome)) = &job.ended else {

@@ -35,6 +35,8 @@ pub(super) use tables::Table;
 pub struct Stored {
     pub columns: Vec<Column>,
     pub rows: Vec<Vec<Option<String>>>,
+    /// Rows that it has besides, and that were not kept.
+    pub forgotten: usize,
     /// How often it was written to.
     pub writes: u64,
 }
@@ -52,6 +54,7 @@ impl Google {
         Some(Stored {
             columns: table.columns.clone(),
             rows: table.rows.clone(),
+            forgotten: table.forgotten,
             writes: table.writes,
         })
     }
@@ -74,6 +77,11 @@ impl Google {
         if let Some(found) = found {
             found.description = Some(text.to_owned());
         }
+    }
+
+    /// When each job that has ended began and ended: milliseconds since 1970, by the clock.
+    pub fn job_times(&self) -> Vec<(i64, i64)> {
+        self.lock().jobs.times()
     }
 
     /// The next job that is started fails with this reason instead of running.

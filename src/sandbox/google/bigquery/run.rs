@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::Shared;
 use super::evaluate::{holds_max, kind_of, needed, value};
 use super::merge::merged;
-use super::source::{self, Want};
+use super::source::{self, Forgotten, Want};
 use super::statement::{Select, Source, Statement, TableName, parse};
 use super::tables::{Column, Failed, Write, written};
 use super::values::{kind, stored};
@@ -50,6 +50,11 @@ impl Outcome {
 }
 
 impl Work {
+    /// Whether the result goes into a table.
+    pub(super) fn writes(&self) -> bool {
+        self.destination.is_some()
+    }
+
     /// Reads `configuration.query`.
     ///
     /// # Errors
@@ -86,6 +91,7 @@ impl Work {
 struct Found {
     columns: Vec<Column>,
     rows: Vec<Vec<Option<String>>>,
+    forgotten: Forgotten,
 }
 
 /// Does the work. With [`Want::Columns`] nothing is read or written but what is needed to know
@@ -109,22 +115,31 @@ async fn attempt(world: &Shared, work: &Work, want: Want) -> Result<Outcome, Fai
         let part = of_select(world, work, select, want).await?;
         match &mut whole {
             None => whole = Some(part),
-            Some(whole) => whole.rows.extend(part.rows),
+            Some(whole) => {
+                whole.rows.extend(part.rows);
+                whole.forgotten.rows += part.forgotten.rows;
+                whole.forgotten.bytes += part.forgotten.bytes;
+            }
         }
     }
-    let Some(Found { columns, rows }) = whole else {
+    let Some(Found {
+        columns,
+        rows,
+        forgotten,
+    }) = whole
+    else {
         return Err((
             "invalidQuery",
             "Syntax error: Unexpected end of statement".to_owned(),
         ));
     };
-    let bytes = rows.iter().flatten().flatten().map(String::len).sum();
+    let bytes: usize = rows.iter().flatten().flatten().map(String::len).sum();
     let mut outcome = Outcome {
         result: Ok(()),
         columns: columns.clone(),
         rows: Vec::new(),
-        total: rows.len(),
-        bytes,
+        total: rows.len() + forgotten.rows,
+        bytes: bytes + forgotten.bytes,
         changed: None,
     };
     if want == Want::Columns {
@@ -148,6 +163,7 @@ async fn attempt(world: &Shared, work: &Work, want: Want) -> Result<Outcome, Fai
         may_add: destination.may_add,
         columns,
         rows,
+        forgotten: forgotten.rows,
         day,
     };
     let next = written(world.tables.get(table), write)?;
@@ -203,7 +219,7 @@ async fn of_select(
     want: Want,
 ) -> Result<Found, Failed> {
     // Names, kinds and cells of what the SELECT reads.
-    let (columns, rows) = match &select.source {
+    let (columns, rows, forgotten) = match &select.source {
         Source::External {
             connection,
             query,
@@ -234,7 +250,7 @@ async fn of_select(
                 let cells: Result<Vec<_>, String> = cells.collect();
                 rows.push(cells.map_err(|message| ("invalidQuery", message))?);
             }
-            (columns, rows)
+            (columns, rows, answer.forgotten)
         }
         Source::Table(name) => {
             let world = world.lock();
@@ -250,7 +266,11 @@ async fn of_select(
                     format!("Not found: Table {project}:{dataset}.{table}"),
                 ));
             };
-            (table.columns.clone(), table.rows.clone())
+            let forgotten = Forgotten {
+                rows: table.forgotten,
+                bytes: 0,
+            };
+            (table.columns.clone(), table.rows.clone(), forgotten)
         }
     };
     let column = |name: &str| {
@@ -295,6 +315,7 @@ async fn of_select(
     Ok(Found {
         columns: result,
         rows: all,
+        forgotten,
     })
 }
 

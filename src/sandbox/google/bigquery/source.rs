@@ -1,5 +1,8 @@
 //! Where a federated query runs: a real PostgreSQL, in the wrapper that BigQuery puts around it.
 
+use std::pin::pin;
+
+use futures::TryStreamExt as _;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use super::values;
@@ -10,13 +13,24 @@ pub(super) struct Answer {
     /// Names, OIDs.
     pub(super) columns: Vec<(String, u32)>,
     pub(super) rows: Vec<Vec<Option<String>>>,
+    pub(super) forgotten: Forgotten,
+}
+
+/// Rows that were read to their end, counted, and not kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Forgotten {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
 }
 
 /// Whether rows are wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Want {
     Columns,
-    Rows,
+    /// All are read, and this many kept.
+    Rows {
+        most: usize,
+    },
 }
 
 /// Runs `query` on the PostgreSQL at `address` (a connection string) and gives back `columns`.
@@ -79,21 +93,30 @@ async fn run(
     }
     let mut answer = Answer {
         columns,
-        rows: Vec::new(),
+        ..Answer::default()
     };
-    if want == Want::Columns {
+    let Want::Rows { most } = want else {
         return Ok(answer);
-    }
-    let messages = client.simple_query(&wrapped).await.map_err(|error| {
+    };
+    let failed = |error: tokio_postgres::Error| {
         format!(
             "Failed to fetch row from PostgreSQL server. Error: {}",
             said(&error)
         )
-    })?;
-    for message in messages {
-        if let SimpleQueryMessage::Row(row) = message {
-            let cells = (0..row.len()).map(|at| row.try_get(at).ok().flatten().map(str::to_owned));
-            answer.rows.push(cells.collect());
+    };
+    let mut messages = pin!(client.simple_query_raw(&wrapped).await.map_err(failed)?);
+    while let Some(message) = messages.try_next().await.map_err(failed)? {
+        let SimpleQueryMessage::Row(row) = message else {
+            continue;
+        };
+        let cells = (0..row.len()).map(|at| row.try_get(at).ok().flatten());
+        if answer.rows.len() < most {
+            answer
+                .rows
+                .push(cells.map(|cell| cell.map(str::to_owned)).collect());
+        } else {
+            answer.forgotten.rows += 1;
+            answer.forgotten.bytes += cells.flatten().map(str::len).sum::<usize>();
         }
     }
     Ok(answer)

@@ -21,6 +21,8 @@ const WRITES_A_DAY: u32 = 1_500;
 pub(in super::super) struct Table {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Vec<Option<String>>>,
+    /// Rows that it has, and that are not kept: see [`super::super::Options::most_rows`].
+    pub(super) forgotten: usize,
     pub(super) labels: BTreeMap<String, String>,
     /// How often it was written to, and on which day last.
     written: (i64, u32),
@@ -44,6 +46,7 @@ pub(super) struct Write<'w> {
     pub(super) may_add: bool,
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Vec<Option<String>>>,
+    pub(super) forgotten: usize,
     /// Days since 1970, for the daily limit.
     pub(super) day: i64,
 }
@@ -84,7 +87,7 @@ impl Table {
             },
             "type": "TABLE",
             "schema": { "fields": fields },
-            "numRows": self.rows.len().to_string(),
+            "numRows": (self.rows.len() + self.forgotten).to_string(),
             "numBytes": self.bytes().to_string(),
             "labels": self.labels,
         })
@@ -114,6 +117,7 @@ pub(super) fn written(table: Option<&Table>, write: Write<'_>) -> Result<Table, 
         let mut table = Table {
             columns: write.columns,
             rows: write.rows,
+            forgotten: write.forgotten,
             ..Table::default()
         };
         table.count_write(write.day)?;
@@ -125,6 +129,7 @@ pub(super) fn written(table: Option<&Table>, write: Write<'_>) -> Result<Table, 
         "WRITE_TRUNCATE" => {
             // The schema is the result's: what people added to it goes.
             (next.columns, next.rows) = (write.columns, write.rows);
+            next.forgotten = write.forgotten;
         }
         "WRITE_EMPTY" if !table.rows.is_empty() => {
             return Err(("duplicate", "Already Exists: Table".to_owned()));
@@ -132,6 +137,7 @@ pub(super) fn written(table: Option<&Table>, write: Write<'_>) -> Result<Table, 
         "WRITE_EMPTY" | "WRITE_APPEND" | "WRITE_TRUNCATE_DATA" => {
             if write.disposition == "WRITE_TRUNCATE_DATA" {
                 next.rows.clear();
+                next.forgotten = 0;
             }
             next.add(write)?;
         }
@@ -179,6 +185,7 @@ impl Table {
         for row in &mut self.rows {
             row.resize(width, None);
         }
+        self.forgotten += write.forgotten;
         for row in write.rows {
             let mut placed = vec![None; width];
             for (at, cell) in places.iter().zip(row) {
@@ -348,6 +355,7 @@ mod tests {
                 .iter()
                 .map(|(name, kind)| column(name, kind))
                 .collect(),
+            forgotten: 0,
             rows: vec![cells.iter().map(|cell| Some((*cell).to_owned())).collect()],
             day: 1,
         }

@@ -76,7 +76,7 @@ fn nobody() -> Option<u32> {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let binaries = binaries();
         let folder = tempfile::tempdir().unwrap();
         let user = nobody();

@@ -12,7 +12,9 @@
 )]
 
 mod catalog;
+mod changes;
 mod conditions;
+mod house;
 mod names;
 mod runner;
 mod server;

@@ -9,6 +9,7 @@
 //! so a run that died anywhere is continued, and nothing is done twice.
 
 mod calls;
+mod changes;
 mod discover;
 mod rehearse;
 mod table;

@@ -11,7 +11,7 @@ use crate::sync::{Choice, Failure, JobId, Persistence, Table, TableCopy, copy_of
 use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
-use super::table::Planned;
+use super::table::{Planned, Way};
 use super::watch::Work;
 
 /// What a run would do.
@@ -56,7 +56,10 @@ impl Runner {
             &Work {
                 about: &[],
                 query: &planned.statement,
-                purpose: Purpose::Check(Some(planned.destination.clone())),
+                purpose: Purpose::Check(match &planned.way {
+                    Way::Whole { destination, .. } => Some(destination.clone()),
+                    Way::Changes => None,
+                }),
             },
         );
         let check = async || self.google.insert_job(&job).await;
@@ -108,11 +111,14 @@ impl fmt::Display for Rehearsal {
             match planned {
                 Err(failure) => writeln!(f, "\n-- {name}: fails: {}", failure.error)?,
                 Ok(planned) => {
-                    let how = match planned.destination.write {
-                        WriteDisposition::Empty => "makes",
-                        _ => "replaces the rows of",
+                    let how = match &planned.way {
+                        Way::Changes => "merges what changed into",
+                        Way::Whole { destination, .. } => match destination.write {
+                            WriteDisposition::Empty => "makes",
+                            _ => "replaces the rows of",
+                        },
                     };
-                    writeln!(f, "\n-- {name}: {how} {}", planned.destination.table)?;
+                    writeln!(f, "\n-- {name}: {how} {}", planned.table)?;
                     for note in &planned.notes {
                         writeln!(f, "-- {note}")?;
                     }

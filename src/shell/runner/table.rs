@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use crate::edges::google::{
     self, CreateDisposition, FieldMode, Purpose, SchemaUpdate, TableKind, TableReference,
 };
-use crate::pipeline::Mode;
 use crate::sync::{
-    ColumnMode, CopyMode, DestinationColumn, EMPTY_SOURCE, Failure, LONGEST_STATEMENT, Outcome,
-    Rows, SchemaDecision, SchemaWrite, Table, TableReport, UpdateOption, WriteDisposition, compare,
-    copy_of, filter, inner_select, select_statement, select_unless_empty_statement,
+    ColumnMode, CopyMode, Destination, DestinationColumn, EMPTY_SOURCE, Failure, Incremental,
+    LONGEST_STATEMENT, Outcome, Rows, SchemaDecision, SchemaWrite, Table, TableReport,
+    UpdateOption, WriteDisposition, compare, copy_of, filter, fingerprint, inner_select,
+    merge_statement, select_statement, select_unless_empty_statement,
 };
 
 use super::Runner;
 use super::calls::{again, failure, permanent};
+use super::changes::{self, Extent};
 use super::discover::Discovered;
 use super::watch::{Settled, Work};
 
@@ -24,11 +25,47 @@ const SNAPSHOT_LABEL: &str = "pipewright_snapshot";
 /// A table that is ready to be written.
 pub(super) struct Planned {
     pub(super) statement: String,
-    pub(super) destination: google::Destination,
+    pub(super) table: TableReference,
+    pub(super) way: Way,
     /// Rows of the destination before; none, if it is to be made.
     pub(super) rows_before: u64,
     /// What people should know.
     pub(super) notes: Vec<String>,
+}
+
+/// How the rows come into the table.
+pub(super) enum Way {
+    Whole {
+        destination: google::Destination,
+        /// Labels that the table has to carry before.
+        before: Option<BTreeMap<String, String>>,
+        /// Of an incremental table: what its rows have in common.
+        fingerprint: Option<String>,
+    },
+    Changes,
+}
+
+impl Way {
+    pub(super) fn mode(&self) -> CopyMode {
+        match self {
+            Self::Whole { .. } => CopyMode::Full,
+            Self::Changes => CopyMode::Incremental,
+        }
+    }
+
+    fn about(&self) -> &'static str {
+        match self {
+            Self::Whole { .. } => changes::WHOLE,
+            Self::Changes => changes::CHANGES,
+        }
+    }
+
+    fn purpose(&self) -> Purpose {
+        match self {
+            Self::Whole { destination, .. } => Purpose::Write(destination.clone()),
+            Self::Changes => Purpose::Change,
+        }
+    }
 }
 
 impl Runner {
@@ -40,11 +77,6 @@ impl Runner {
     ) -> Result<Planned, Failure> {
         let spec = &self.spec;
         let options = spec.options(&table.name);
-        if options.mode != Mode::Full {
-            return Err(permanent(
-                "this version copies tables whole only, and the run asks for `mode: incremental`",
-            ));
-        }
         let copy = copy_of(table, &options.columns).map_err(permanent)?;
         if let Some(names) = discovered.together.get(&copy.table_id) {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
@@ -56,7 +88,7 @@ impl Runner {
         }
         let condition = options.filter.as_deref();
         let condition = condition.map(|text| filter(text, table)).transpose();
-        let rows = Rows {
+        let mut rows = Rows {
             filter: condition.map_err(permanent)?,
             ..Rows::default()
         };
@@ -67,7 +99,7 @@ impl Runner {
         };
         let existing = self.existing(&reference, discovered).await?;
         let rows_before = existing.as_ref().map_or(0, |existing| existing.rows);
-        let columns = existing.map(|existing| columns(existing.schema));
+        let columns = existing.as_ref().map(|existing| columns(&existing.schema));
         let decision = compare(
             columns.as_deref(),
             &copy,
@@ -79,8 +111,27 @@ impl Runner {
             SchemaDecision::Refused(reasons) => return Err(permanent(reasons.join(" "))),
         };
         let copy = copy.without(&write.held.iter().cloned().collect());
+        let incremental = Incremental::of(table, &copy, &options.mode).map_err(permanent)?;
+        let fingerprint = incremental
+            .as_ref()
+            .map(|incremental| fingerprint(&copy, rows.filter.as_ref(), incremental));
+        let into = Destination {
+            project: spec.project.clone(),
+            dataset: spec.dataset.clone(),
+            table: copy.table_id.clone(),
+        };
+        if let (Some(incremental), Some(print)) = (&incremental, &fingerprint) {
+            let name = table.name.as_str();
+            let extent = self.extent(name, incremental, print, existing.as_ref(), &into);
+            if let Extent::Changes(since) = extent.await? {
+                rows.since = Some(since);
+            }
+        }
         let (connection, schema) = (&spec.connection, &spec.schema);
-        let statement = if rows_before > 0 {
+        let statement = if let (Some(_), Some(incremental)) = (&rows.since, &incremental) {
+            let inner = inner_select(schema, &copy, &rows);
+            merge_statement(connection, &inner, &copy, &into, &incremental.key)
+        } else if rows_before > 0 {
             select_unless_empty_statement(connection, schema, &copy, &rows, &write.nulls)
         } else {
             let inner = inner_select(schema, &copy, &rows);
@@ -101,9 +152,18 @@ impl Runner {
             );
         }
         notes.extend(write.notes());
+        let way = match rows.since {
+            Some(_) => Way::Changes,
+            None => Way::Whole {
+                destination: destination(reference.clone(), &write),
+                before: changes::before(existing.as_ref(), fingerprint.as_deref()),
+                fingerprint,
+            },
+        };
         Ok(Planned {
             statement,
-            destination: destination(reference, &write),
+            table: reference,
+            way,
             rows_before,
             notes,
         })
@@ -156,12 +216,20 @@ impl Runner {
     ) -> Result<(), Failure> {
         let planned = self.plan(table, discovered).await?;
         report.notes = planned.notes;
-        let written = &planned.destination.table;
+        report.mode = planned.way.mode();
+        let written = &planned.table;
+        if let Way::Whole {
+            before: Some(labels),
+            ..
+        } = &planned.way
+        {
+            self.label(written, labels).await?;
+        }
         let settled = self
             .settle(&Work {
-                about: &["table", table.name.as_str()],
+                about: &[planned.way.about(), table.name.as_str()],
                 query: &planned.statement,
-                purpose: Purpose::Write(planned.destination.clone()),
+                purpose: planned.way.purpose(),
             })
             .await
             .map_err(|failure| match failure.error.contains(EMPTY_SOURCE) {
@@ -169,14 +237,17 @@ impl Runner {
                 false => failure,
             })?;
         let statistics = &settled.job.statistics;
-        report.rows = Some(settled.rows);
+        report.rows = match planned.way {
+            Way::Whole { .. } => Some(settled.rows),
+            Way::Changes => statistics.dml_rows,
+        };
         report.bytes = statistics.bytes_processed;
         report.slot_ms = statistics.slot_ms;
         report.duration_ms = statistics
             .started
             .zip(statistics.ended)
             .and_then(|(from, to)| u64::try_from(to.duration_since(from).as_millis()).ok());
-        if let Err(failure) = self.date(written, &settled).await {
+        if let Err(failure) = self.date(written, &planned.way, &settled).await {
             report
                 .notes
                 .push(format!("The table's label is old: {}", failure.error));
@@ -184,14 +255,33 @@ impl Runner {
         Ok(())
     }
 
-    /// Puts the time of the snapshot on a table.
-    async fn date(&self, table: &TableReference, settled: &Settled) -> Result<(), Failure> {
+    /// Says on a table as of when its rows are, and what was copied of it.
+    async fn date(
+        &self,
+        table: &TableReference,
+        way: &Way,
+        settled: &Settled,
+    ) -> Result<(), Failure> {
         let Some(started) = settled.job.statistics.started else {
             return Ok(());
         };
-        let label = (SNAPSHOT_LABEL.to_owned(), started.as_second().to_string());
-        let labels = BTreeMap::from([label]);
-        let write = async || self.google.label_table(table, &labels).await;
+        let mut labels = match way {
+            Way::Whole {
+                fingerprint: Some(print),
+                ..
+            } => changes::labels(print, started),
+            Way::Whole { .. } | Way::Changes => BTreeMap::new(),
+        };
+        labels.insert(SNAPSHOT_LABEL.to_owned(), started.as_second().to_string());
+        self.label(table, &labels).await
+    }
+
+    async fn label(
+        &self,
+        table: &TableReference,
+        labels: &BTreeMap<String, String>,
+    ) -> Result<(), Failure> {
+        let write = async || self.google.label_table(table, labels).await;
         again(&self.clock, &table.table, write)
             .await
             .map_err(failure)
@@ -209,17 +299,17 @@ fn emptied(destination: &TableReference, rows: u64) -> String {
     )
 }
 
-fn columns(schema: google::Schema) -> Vec<DestinationColumn> {
-    let column = |field: google::Field| DestinationColumn {
-        name: field.name,
-        type_name: field.kind,
+fn columns(schema: &google::Schema) -> Vec<DestinationColumn> {
+    let column = |field: &google::Field| DestinationColumn {
+        name: field.name.clone(),
+        type_name: field.kind.clone(),
         mode: match field.mode {
             FieldMode::Nullable => ColumnMode::Nullable,
             FieldMode::Required => ColumnMode::Required,
             FieldMode::Repeated => ColumnMode::Repeated,
         },
     };
-    schema.into_iter().map(column).collect()
+    schema.iter().map(column).collect()
 }
 
 fn destination(table: TableReference, write: &SchemaWrite) -> google::Destination {

@@ -93,17 +93,8 @@ impl Http {
             body,
             if_match,
         } = call;
-        let token = self.token(&attempt).await?;
         let mut request = Request::new(method, url);
-        let bearer = format!("Bearer {}", token.expose_secret());
-        let mut bearer = HeaderValue::try_from(bearer).map_err(|_| GoogleError::NoToken {
-            attempt: attempt.clone(),
-            message: "it holds bytes that no header can".into(),
-            source: None,
-        })?;
-        bearer.set_sensitive(true);
         let headers = request.headers_mut();
-        headers.insert(AUTHORIZATION, bearer);
         if let Some(etag) = if_match {
             let etag = HeaderValue::try_from(etag).map_err(|_| GoogleError::Decode {
                 attempt: attempt.clone(),
@@ -119,9 +110,15 @@ impl Http {
         if body.is_some() || *request.method() != Method::GET {
             *request.body_mut() = Some(body.unwrap_or_default().into());
         }
-        let (code, answer) = send(&self.google, &attempt, request).await?;
-        if code == StatusCode::UNAUTHORIZED {
+        let again = self.source.renews().then(|| request.try_clone()).flatten();
+        let (mut code, mut answer) = self.authorized(&attempt, request).await?;
+        // A token may be taken back before its end, and another one be had at once. Nothing
+        // was done: Google looks at the token first.
+        if code == StatusCode::UNAUTHORIZED
+            && let Some(request) = again
+        {
             *self.issued.lock().await = None;
+            (code, answer) = self.authorized(&attempt, request).await?;
         }
         if !code.is_success() {
             return Err(classify(attempt, code, &answer));
@@ -132,6 +129,24 @@ impl Http {
             attempt,
             message: format!("line {}, column {}", error.line(), error.column()),
         })
+    }
+
+    /// Sends a request with the token of now.
+    async fn authorized(
+        &self,
+        attempt: &str,
+        mut request: Request,
+    ) -> Result<(StatusCode, Bytes), GoogleError> {
+        let token = self.token(attempt).await?;
+        let bearer = format!("Bearer {}", token.expose_secret());
+        let mut bearer = HeaderValue::try_from(bearer).map_err(|_| GoogleError::NoToken {
+            attempt: attempt.to_owned(),
+            message: "it holds bytes that no header can".into(),
+            source: None,
+        })?;
+        bearer.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, bearer);
+        send(&self.google, attempt, request).await
     }
 
     async fn token(&self, attempt: &str) -> Result<SecretString, GoogleError> {

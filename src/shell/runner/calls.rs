@@ -31,6 +31,14 @@ pub(super) fn failure(error: GoogleError) -> Failure {
     }
 }
 
+/// A refusal that may only be early.
+pub(super) fn early(error: impl ToString) -> Failure {
+    transient(format!(
+        "{}; a grant takes some minutes to arrive, and the next attempt asks again",
+        error.to_string()
+    ))
+}
+
 /// Whether to ask again. An answer that can not be read may have been cut off on its way.
 pub(super) fn passes(error: &GoogleError) -> bool {
     error.is_transient() || matches!(error, GoogleError::Decode { .. })

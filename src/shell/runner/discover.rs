@@ -2,13 +2,14 @@
 //! the dataset already.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
 use crate::name::PgName;
 use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
 
 use super::Runner;
-use super::calls::{again, failure, permanent, transient};
+use super::calls::{again, permanent, transient};
 use super::watch::Work;
 
 /// Rows of the catalog in one answer; each is small.
@@ -29,6 +30,7 @@ impl Runner {
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
         let choice = self.choose().await?;
         let present = self.present().await?;
+        self.is_let_in.store(true, Ordering::Relaxed);
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
             let id = table_id(&table.name);
@@ -64,7 +66,7 @@ impl Runner {
                 .await
         };
         let found = again(&self.clock, "connection", read).await;
-        let Some(found) = found.map_err(failure)? else {
+        let Some(found) = found.map_err(|error| self.refusal(error))? else {
             return Err(permanent(format!("there is no connection {name}")));
         };
         if found.kind != DatabaseKind::Postgres {
@@ -91,7 +93,7 @@ impl Runner {
             Err(GoogleError::NotFound { .. }) => Err(permanent(format!(
                 "there is no dataset {project}.{dataset}: applying the pipeline makes it"
             ))),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(self.refusal(error)),
         }
     }
 

@@ -21,6 +21,7 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,13 +29,13 @@ use futures::future::{Either, select};
 use futures::{StreamExt as _, stream};
 
 use crate::clock::Clock;
-use crate::edges::google::{GoogleClient, JobReference};
+use crate::edges::google::{GoogleClient, GoogleError, JobReference};
 use crate::name::PgName;
-use crate::sync::{Choice, CopyMode, Outcome, RunReport, RunResult, RunSpec, TableReport};
+use crate::sync::{Choice, CopyMode, Failure, Outcome, RunReport, RunResult, RunSpec, TableReport};
 
 pub use rehearse::{Rehearsal, Schemas};
 
-use calls::{again, permanent, transient};
+use calls::{again, early, failure, permanent, transient};
 
 /// BigQuery ends a query after six hours. A job's own limit is said all the same, because a
 /// job without one outlives whoever watches it.
@@ -65,6 +66,8 @@ pub struct Runner {
     settings: Settings,
     /// Jobs that may be running.
     running: Arc<Mutex<BTreeSet<JobReference>>>,
+    /// Whether Google has let this attempt through every door once.
+    is_let_in: AtomicBool,
 }
 
 impl Runner {
@@ -76,6 +79,7 @@ impl Runner {
             spec,
             settings,
             running: Arc::default(),
+            is_let_in: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +198,19 @@ impl Runner {
                 }
             })
             .await;
+    }
+
+    /// What a call's failure means. A grant takes some minutes to arrive everywhere, so a
+    /// refusal at the first doors may pass; behind them it stays.
+    fn refusal(&self, error: GoogleError) -> Failure {
+        if matches!(error, GoogleError::Forbidden { .. }) && !self.is_let_in() {
+            return early(error);
+        }
+        failure(error)
+    }
+
+    fn is_let_in(&self) -> bool {
+        self.is_let_in.load(Ordering::Relaxed)
     }
 
     /// What is said of every job, so that its cost is found by service, pipeline and run.

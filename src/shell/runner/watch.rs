@@ -12,7 +12,7 @@ use crate::edges::google::{
 use crate::retry::Backoff;
 use crate::sync::{Failure, Found, JobId, Next, next};
 
-use super::calls::{again, failure, passes, transient};
+use super::calls::{again, early, failure, passes, transient};
 use super::{JOB_TIMEOUT, Runner};
 
 /// Jobs that one process begins for the same query; the next attempt of the run goes on.
@@ -76,6 +76,9 @@ impl Runner {
                     });
                 }
                 Next::Wait => continue,
+                Next::Report(_) if is_denied(&job.state) && !self.is_let_in() => {
+                    return Err(early(said));
+                }
                 Next::Report(persistence) => {
                     return Err(Failure {
                         persistence,
@@ -129,7 +132,7 @@ impl Runner {
                 // An insert of ours was heard after all.
                 Err(GoogleError::AlreadyExists { .. }) => return Ok(Began::Here),
                 Err(error) if passes(&error) => error,
-                Err(error) => return Err(failure(error)),
+                Err(error) => return Err(self.refusal(error)),
             };
             if let Ok(Some(_)) = self.google.job(reference).await {
                 return Ok(Began::Here);
@@ -212,4 +215,9 @@ impl Runner {
             }
         }
     }
+}
+
+/// Whether a job ended for want of a right: to use the connection, above all.
+fn is_denied(state: &JobState) -> bool {
+    matches!(state, JobState::Failed(error) if error.reason == "accessDenied")
 }

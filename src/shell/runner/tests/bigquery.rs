@@ -25,6 +25,8 @@ pub(super) struct World {
     pub(super) database: String,
     /// For the next jobs that write: a reason to fail for each.
     pub(super) failures: Vec<(&'static str, &'static str)>,
+    /// Whether the connection may not be used.
+    pub(super) denies: bool,
     /// Whether jobs that write stay running.
     pub(super) slow: bool,
     /// Every job that was begun, by its id.
@@ -137,6 +139,9 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
             world.dataset.insert(table.to_owned(), job.rows);
             *world.written.entry(table.to_owned()).or_default() += 1;
         }
+    }
+    if world.denies {
+        job.error = Some(("accessDenied", "Access Denied: Connection"));
     }
     let answer = job.answer();
     world.jobs.insert(id, job);

@@ -375,3 +375,35 @@ SELECT `c1` AS `id` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/conne
     let schemas = passing(&clock, runner.schemas()).await.unwrap();
     assert_eq!(schemas.to_string(), "items\n  id  INT64       bigint\n");
 }
+
+#[tokio::test]
+async fn a_refusal_at_the_first_doors_may_pass_and_behind_them_it_stays() {
+    let doors = [
+        ("/connections/main", 75),
+        ("/bigquery/v2/projects/acme-orders/jobs", 75),
+        ("/datasets/orders/tables", 75),
+        ("/datasets/orders/tables/orders", 2),
+    ];
+    for (door, code) in doors {
+        let (server, world) = start().await;
+        world.lock().unwrap().dataset.insert("orders".to_owned(), 2);
+        server.wire().fail_with(move |_, uri| {
+            let body =
+                r#"{"error":{"code":403,"message":"no","errors":[{"reason":"accessDenied"}]}}"#;
+            let is_there = uri.path().ends_with(door);
+            is_there.then(|| Fault::Refuse(StatusCode::FORBIDDEN, body.to_owned()))
+        });
+        let report = attempt(&server).await;
+        assert_eq!(report.exit_code(), code, "{door}: {report:?}");
+        assert_eq!(
+            report.message.contains("some minutes"),
+            code == 75,
+            "{door}"
+        );
+    }
+    // What the job says of the connection is the same refusal.
+    let (server, world) = start().await;
+    world.lock().unwrap().denies = true;
+    let report = attempt(&server).await;
+    assert_eq!(report.exit_code(), 75, "{report:?}");
+}

@@ -34,6 +34,8 @@ pub enum Skipped {
     Unnameable,
     /// Another selected table would have its name in BigQuery.
     SameName,
+    /// It came after the others, and waits until a pull request names it.
+    Held,
 }
 
 /// Why a run has nothing to do. Never a success: a renamed schema would go unnoticed.
@@ -100,6 +102,20 @@ pub fn choose(
         });
     }
     Ok(choice)
+}
+
+impl Choice {
+    /// Leaves out the tables that are neither in the destination nor named by the file.
+    pub fn hold(&mut self, is_there: impl Fn(&str) -> bool, is_named: impl Fn(&PgName) -> bool) {
+        let (kept, held) = std::mem::take(&mut self.tables)
+            .into_iter()
+            .partition(|table| is_there(&table_id(&table.name)) || is_named(&table.name));
+        self.tables = kept;
+        let held: Vec<Table> = held;
+        let names = held.into_iter().map(|table| table.name.to_string());
+        self.left_out
+            .extend(names.map(|name| (name, Skipped::Held)));
+    }
 }
 
 fn skip(table: &Table, named: bool) -> Option<Skipped> {
@@ -169,7 +185,7 @@ impl Skipped {
             Self::Absent | Self::NotOfThisSchedule | Self::UnreadableTarget | Self::SameName => {
                 true
             }
-            Self::Unreadable | Self::NotNamed(_) | Self::Unnameable => false,
+            Self::Unreadable | Self::NotNamed(_) | Self::Unnameable | Self::Held => false,
         }
     }
 
@@ -188,6 +204,9 @@ impl Skipped {
             Self::NotNamed(_) => "Foreign tables are copied if `target_tables` names them.",
             Self::SameName => {
                 "Another table would have its name in BigQuery: leave one out with `excluded_tables`."
+            }
+            Self::Held => {
+                "It came after the others were copied, and `new_tables: hold` leaves it out until a pull request names it: in `target_tables`, or under `tables`."
             }
             Self::Unnameable => "Its name holds control characters or is longer than 63 bytes.",
         }

@@ -251,3 +251,32 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
     let ran = house.run("job-fault", &[]).await;
     assert_eq!(ran.code, Some(0), "{:?}", ran.report);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_later_waits_until_it_is_named() {
+    let house = House::shop("held").await;
+    let hold = [("new_tables", json!("hold"))];
+    // A first run that died half way holds nothing back from the next one.
+    assert!(house.killed_at(15, "run-0", &hold).await);
+    house.google.wire().take_traffic();
+    assert!((1..4).contains(&house.writes()), "{}", house.writes());
+    let ran = house.run("run-1", &hold).await;
+    assert_eq!(ran.report.totals.copied, 4, "{:?}", ran.report);
+    house.sql("CREATE TABLE fresh AS SELECT 7 AS n; GRANT SELECT ON fresh TO reader");
+    let ran = house.run("run-2", &hold).await;
+    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
+    let held = |outcome: &Outcome| matches!(outcome, Outcome::Skipped(why) if why.contains("`new_tables: hold`"));
+    assert!(held(&of(&ran, "fresh").result), "{:?}", ran.report);
+    assert_eq!(of(&ran, "items").result, Outcome::Copied);
+    assert!(house.google.table(PROJECT, "copies", "fresh").is_none());
+    // Named, or no longer held, it is copied.
+    let named = [hold[0].clone(), ("options", json!({"fresh": {}}))];
+    let ran = house.run("run-3", &named).await;
+    assert_eq!(of(&ran, "fresh").result, Outcome::Copied);
+    house.sql("CREATE TABLE second AS SELECT 8 AS n; GRANT SELECT ON second TO reader");
+    let ran = house.run("run-4", &hold).await;
+    assert_eq!(of(&ran, "fresh").result, Outcome::Copied);
+    assert!(held(&of(&ran, "second").result), "{:?}", ran.report);
+    let ran = house.run("run-5", &[]).await;
+    assert_eq!(of(&ran, "second").result, Outcome::Copied);
+}

@@ -135,6 +135,8 @@ struct ListAnswer {
 #[serde(rename_all = "camelCase")]
 struct ItemAnswer {
     table_reference: ReferenceAnswer,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -162,16 +164,16 @@ impl GoogleClient {
         }
     }
 
-    /// The names of everything in a dataset, views included.
+    /// Everything in a dataset by its name, views included, with its labels.
     ///
     /// # Errors
     /// [`GoogleError::NotFound`] without the dataset.
-    pub async fn table_names(
+    pub async fn list_tables(
         &self,
         project: &str,
         dataset: &str,
-    ) -> Result<Vec<String>, GoogleError> {
-        let mut names = Vec::new();
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, GoogleError> {
+        let mut tables = BTreeMap::new();
         let mut page: Option<String> = None;
         loop {
             let mut url = self.tables_url(project, dataset, None)?;
@@ -184,11 +186,11 @@ impl GoogleClient {
             }
             let attempt = format!("list the tables of {project}.{dataset}");
             let answer: ListAnswer = self.http.call(Call::new(attempt, Method::GET, url)).await?;
-            let ids = answer.tables.into_iter();
-            names.extend(ids.map(|item| item.table_reference.table_id));
+            let items = answer.tables.into_iter();
+            tables.extend(items.map(|item| (item.table_reference.table_id, item.labels)));
             match answer.next_page_token.filter(|token| !token.is_empty()) {
                 Some(next) => page = Some(next),
-                None => return Ok(names),
+                None => return Ok(tables),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a run starts from: where the connection leads, what the schema holds, and what is in
 //! the dataset already.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
@@ -18,8 +18,8 @@ const PAGE: u32 = 10_000;
 /// What there is to do.
 pub(super) struct Discovered {
     pub(super) choice: Choice,
-    /// Names of everything in the dataset.
-    pub(super) present: BTreeSet<String>,
+    /// Everything in the dataset, with its labels.
+    pub(super) present: BTreeMap<String, BTreeMap<String, String>>,
     /// Tables that would be written to one and the same table of BigQuery.
     pub(super) together: BTreeMap<String, Vec<PgName>>,
 }
@@ -28,9 +28,10 @@ impl Runner {
     /// Reads all that the run depends on. Nothing of the schema is read before it is sure that
     /// the connection leads where it did when the pipeline was approved.
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
-        let choice = self.choose().await?;
+        let mut choice = self.choose().await?;
         let present = self.present().await?;
         self.is_let_in.store(true, Ordering::Relaxed);
+        self.hold(&mut choice, &present);
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
             let id = table_id(&table.name);
@@ -85,11 +86,11 @@ impl Runner {
         Ok(())
     }
 
-    async fn present(&self) -> Result<BTreeSet<String>, Failure> {
+    async fn present(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Failure> {
         let (project, dataset) = (self.spec.project.as_str(), self.spec.dataset.as_str());
-        let read = async || self.google.table_names(project, dataset).await;
+        let read = async || self.google.list_tables(project, dataset).await;
         match again(&self.clock, "tables", read).await {
-            Ok(names) => Ok(names.into_iter().collect()),
+            Ok(tables) => Ok(tables),
             Err(GoogleError::NotFound { .. }) => Err(permanent(format!(
                 "there is no dataset {project}.{dataset}: applying the pipeline makes it"
             ))),

@@ -11,6 +11,7 @@
 mod calls;
 mod changes;
 mod discover;
+mod hold;
 mod rehearse;
 mod table;
 #[cfg(feature = "sandbox")]
@@ -41,8 +42,8 @@ use calls::{again, early, failure, permanent, transient};
 /// job without one outlives whoever watches it.
 const JOB_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
-/// Jobs that are cancelled at a time.
-const CANCELS: usize = 8;
+/// Jobs that are cancelled at a time, and labels that are written.
+const SIDE_BY_SIDE: usize = 8;
 
 /// The longest value of a label, in characters.
 const LABEL: usize = 63;
@@ -137,6 +138,8 @@ impl Runner {
             self.log(&report, done);
             done.result.tables.push(report);
         }
+        drop(copies);
+        self.complete(&discovered, &done.result).await;
     }
 
     /// Notes what is not copied, and why.
@@ -191,7 +194,7 @@ impl Runner {
     async fn cancel_all(&self) {
         let running: Vec<JobReference> = self.running().iter().cloned().collect();
         stream::iter(running)
-            .for_each_concurrent(CANCELS, async |job| {
+            .for_each_concurrent(SIDE_BY_SIDE, async |job| {
                 let cancel = async || self.google.cancel_job(&job).await;
                 if let Err(error) = again(&self.clock, &job.id, cancel).await {
                     tracing::warn!(job = job.id, %error, "a job is not cancelled");

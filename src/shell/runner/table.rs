@@ -174,7 +174,7 @@ impl Runner {
         reference: &TableReference,
         discovered: &Discovered,
     ) -> Result<Option<google::Table>, Failure> {
-        if !discovered.present.contains(&reference.table) {
+        if !discovered.present.contains_key(&reference.table) {
             return Ok(None);
         }
         let read = async || self.google.table(reference).await;
@@ -276,7 +276,7 @@ impl Runner {
         self.label(table, &labels).await
     }
 
-    async fn label(
+    pub(super) async fn label(
         &self,
         table: &TableReference,
         labels: &BTreeMap<String, String>,

@@ -211,7 +211,7 @@ async fn a_result_is_read_page_by_page() {
 
 #[tokio::test]
 async fn tables_are_listed_read_and_labelled() {
-    let item = |name: &str| json!({"tableReference": {"tableId": name}});
+    let item = |name: &str| json!({"tableReference": {"tableId": name}, "labels": {"team": "x"}});
     let read = json!({
         "type": "TABLE", "numRows": "12", "numBytes": "900", "labels": {"team": "a"},
         "schema": {"fields": [
@@ -231,8 +231,9 @@ async fn tables_are_listed_read_and_labelled() {
         (404, google_error("notFound", "Not found: Dataset")),
     ])
     .await;
-    let names = client.table_names("team-a", "orders").await.unwrap();
-    assert_eq!(names, ["a", "b", "c"]);
+    let tables = client.list_tables("team-a", "orders").await.unwrap();
+    assert_eq!(tables.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(tables["b"]["team"], "x");
     let seen = client.table(&table()).await.unwrap().unwrap();
     assert_eq!((seen.rows, seen.bytes), (12, 900));
     assert_eq!(seen.schema[0].mode, FieldMode::Required);
@@ -240,7 +241,7 @@ async fn tables_are_listed_read_and_labelled() {
     assert_eq!(client.table(&table()).await.unwrap(), None);
     let labels = [("pipewright".to_owned(), "x".to_owned())].into();
     client.label_table(&table(), &labels).await.unwrap();
-    let error = client.table_names("team-a", "gone").await.unwrap_err();
+    let error = client.list_tables("team-a", "gone").await.unwrap_err();
     assert!(matches!(error, GoogleError::NotFound { .. }));
     let traffic = server.wire().traffic();
     assert_eq!(sent(&traffic[4]), json!({"labels": {"pipewright": "x"}}));

@@ -243,11 +243,15 @@ pub(in super::super) async fn list(
     let world = world.lock();
     known(&world, &project, &dataset)?;
     let of = |name: &&TableName| name.project == project && name.dataset == dataset;
-    let all = world.tables.keys().filter(of).map(|name| {
+    let tables = world.tables.iter().filter(|(name, _)| of(name));
+    let all = tables.map(|(name, table)| {
         let reference = json!({"projectId": project, "datasetId": dataset, "tableId": name.table});
         (
             name.table.clone(),
-            json!({"kind": "bigquery#table", "tableReference": reference, "type": "TABLE"}),
+            json!({
+                "kind": "bigquery#table", "tableReference": reference, "type": "TABLE",
+                "labels": table.labels,
+            }),
         )
     });
     let all: Vec<(String, Value)> = all.collect();

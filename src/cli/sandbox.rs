@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::clock::Clock;
 use crate::edges::git::working_folder;
-use crate::sandbox::page::{Happened, Page};
+use crate::sandbox::page::{Happened, Page, Pods};
 use crate::sandbox::stage::Stage;
 use crate::sandbox::story;
 use crate::sandbox::teller::Teller;
@@ -30,13 +30,17 @@ pub struct Sandbox {
     /// Where the page is served; with port 0 the system picks one.
     #[arg(long, default_value = "127.0.0.1:0", conflicts_with = "story")]
     listen: SocketAddr,
+    /// A PostgreSQL that the runner reads from, whatever the connection: a connection string
+    /// without a database, such as "host=localhost user=reader". Otherwise a small fixed one.
+    #[arg(long, conflicts_with = "story", value_name = "CONNECTION STRING")]
+    postgres: Option<String>,
     /// Write everything that goes over a wire to this file, one JSON object a line.
     #[arg(long, hide = true)]
     traffic: Option<PathBuf>,
 }
 
-const SIMULATED: &str = "Simulated here, on loopback: GitHub, Kubernetes with Argo's objects (no workflow runs), \
-Google's IAM and BigQuery's\ndatasets and connections (no data). Real: the bot, its Git, and every request it sends.";
+const SIMULATED: &str = "Simulated here, on loopback: GitHub, Kubernetes with Argo's objects, Google's IAM and BigQuery.\n\
+Real: the bot, the runner, Git, and every request.";
 
 /// Plays.
 ///
@@ -47,6 +51,7 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
         story,
         folder,
         listen,
+        postgres,
         traffic,
     } = arguments;
     let tree = working_folder(&folder).with_context(|| {
@@ -56,7 +61,8 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
         )
     })?;
     if !story {
-        return serve(tree, listen).await;
+        let program = std::env::current_exe().context("find this program, which pods run")?;
+        return serve(tree, Pods { program, postgres }, listen).await;
     }
     let mut out = std::io::stdout().lock();
     writeln!(out, "{SIMULATED}")?;
@@ -79,13 +85,19 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
 }
 
 /// Serves the page and says what happens, until it is interrupted.
-async fn serve(tree: Tree, listen: SocketAddr) -> anyhow::Result<Ended> {
+async fn serve(tree: Tree, pods: Pods, listen: SocketAddr) -> anyhow::Result<Ended> {
     let clock = Clock::system();
     let began = clock.now();
+    let source = match &pods.postgres {
+        Some(_) => "Runs are processes of this program, which read from your PostgreSQL.",
+        None => {
+            "Runs are processes of this program, which read from a small fixed database (--postgres names a real one)."
+        }
+    };
     say(&format!(
-        "{SIMULATED}\n\nStarting GitHub, Kubernetes, Google and the bot, and opening a pull request ..."
+        "{SIMULATED}\n{source}\n\nStarting GitHub, Kubernetes, Google and the bot, and opening a pull request ..."
     ))?;
-    let page = Page::open(tree, clock.clone(), listen).await?;
+    let page = Page::open(tree, clock.clone(), pods, listen).await?;
     let took = clock.now().duration_since(began).as_millis();
     say(&format!(
         " ready after {took} ms.\n\n  Open {}\n\nCtrl-C ends it. What happens:\n\n",

@@ -23,6 +23,7 @@ use crate::snapshot::{Entry, Snapshot, Tree};
 use super::cast::{Cast, organisation, people};
 use super::github::{self, Delivery, Github};
 use super::google::{self, Google};
+use super::kubelet::Kubelet;
 use super::kubernetes::{self, ArgoCrds, Kubernetes};
 use super::server::Wire;
 
@@ -32,7 +33,7 @@ const APP_ID: u64 = 4711;
 /// A key that is in everybody's hands: it opens nothing but the simulated GitHub.
 const APP_KEY: &str = include_str!("app-key.pem");
 const WEBHOOK_SECRET: &str = "the sandbox's webhook secret";
-const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
+pub(super) const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
 /// The bot comes back under its name: it need not wait for its own Lease to run out.
 const REPLICA: &str = "pipewright-0";
 /// More steps than any story needs: a bot that never rests is a bug, not a story.
@@ -50,6 +51,7 @@ pub struct Stage {
     pub cast: Cast,
     deliveries: Vec<Value>,
     carrier: Option<Box<Carrier>>,
+    pub(super) kubelet: Option<Kubelet>,
     folder: TempDir,
 }
 
@@ -126,6 +128,7 @@ impl Stage {
             cast,
             deliveries: Vec::new(),
             carrier: None,
+            kubelet: None,
             folder,
         })
     }

@@ -108,7 +108,11 @@ async function step({ page, name }, title, play) {
 const press = (page, name) => page.getByRole("button", { name }).first().click();
 const sees = (page, text) => page.getByText(text).first().waitFor();
 const follow = (page) => page.locator("#follow").click();
-const next = (page, title) => page.locator("#guide h2", { hasText: title }).waitFor();
+// What was pressed has been answered, too: until then the page may still go elsewhere.
+const next = async (page, title) => {
+  await page.locator("#guide h2", { hasText: title }).waitFor();
+  await page.locator("body:not(.busy)").waitFor();
+};
 
 async function readme(page, name, element) {
   if (!given.readme) return;
@@ -165,13 +169,13 @@ async function whole(who) {
   });
   await step(who, "rerun", async (page) => {
     await follow(page);
-    await next(page, "Let the run fail");
-    await page.locator(".reaction", { hasText: "👀" }).first().waitFor();
+    await next(page, "Ask for a table that is not there");
+    await page.locator(".comment.bot", { hasText: "customers" }).first().waitFor();
   });
   await step(who, "a run that fails", async (page) => {
     await follow(page);
     await next(page, "Take a right away");
-    await sees(page, "the database refuses the login");
+    await sees(page, "The schema has no such table");
   });
   await step(who, "a right taken away", async (page) => {
     await follow(page);

@@ -2,7 +2,7 @@
 //! part of it is played by `tests/page/`.
 
 use pipewright::clock::Clock;
-use pipewright::sandbox::page::Page;
+use pipewright::sandbox::page::{Page, Pods};
 use reqwest::header::{CONTENT_TYPE, HOST, ORIGIN};
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -20,8 +20,14 @@ async fn visit(begin: impl AsyncFnOnce(Visit)) {
     // Whoever comes first decides; all would decide the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let tree = tree_of(&repository());
+    let pods = Pods {
+        program: env!("CARGO_BIN_EXE_pipewright").into(),
+        postgres: None,
+    };
     let listen = "127.0.0.1:0".parse().unwrap();
-    let page = Page::open(tree, Clock::system(), listen).await.unwrap();
+    let page = Page::open(tree, Clock::system(), pods, listen)
+        .await
+        .unwrap();
     let url = page.url();
     let client = Client::builder().no_proxy().build().unwrap();
     tokio::select! {
@@ -35,6 +41,22 @@ impl Visit {
         let answer = self.client.get(format!("{}api/state", self.url));
         let text = answer.send().await.unwrap().text().await.unwrap();
         serde_json::from_str(&text).unwrap()
+    }
+
+    /// The first state that is such, in time.
+    async fn wait_for(&self, such: impl Fn(&Value) -> bool) -> Value {
+        let mut state = self.state().await;
+        for _ in 0..100 {
+            if such(&state) {
+                return state;
+            }
+            let next = format!("{}api/state?after={}", self.url, state["version"]);
+            let answer = self.client.get(next).send().await.unwrap();
+            if answer.status() == StatusCode::OK {
+                state = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+            }
+        }
+        panic!("it never came to be: {state:#}")
     }
 
     /// What came of it, and the sentence if it was refused.
@@ -181,6 +203,12 @@ async fn the_guide_can_be_followed_to_its_end_and_all_of_it_undone() {
             let (status, said) = visit.act(next["act"].clone()).await;
             assert_eq!(status, StatusCode::OK, "{}: {said}", next["id"]);
             pressed += 1;
+            // A run takes its time.
+            if let Some(id) = ["rerun", "fail"].into_iter().find(|id| next["id"] == *id) {
+                visit
+                    .wait_for(|state| step(state, id)["done"] == true)
+                    .await;
+            }
             assert!(pressed <= 20, "{} does not end", next["id"]);
         }
         // One press each, and three more for sharing and removing by review and merge.
@@ -211,6 +239,41 @@ async fn a_right_that_was_taken_away_is_drawn_as_gone_and_then_as_new() {
         let (status, _) = visit.act(json!({"act": "sweep"})).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(marks(&visit.state().await), "new");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rerun_runs_the_real_runner_and_its_report_comes_back() {
+    visit(async |visit| {
+        for id in ["merge", "approve", "rerun"] {
+            let state = visit.state().await;
+            let (status, said) = visit.act(step(&state, id)["act"].clone()).await;
+            assert_eq!(status, StatusCode::OK, "{id}: {said}");
+        }
+        let state = visit
+            .wait_for(|state| step(state, "rerun")["done"] == true)
+            .await;
+        assert_eq!(state["runs"][0]["phase"], "Succeeded");
+        assert_eq!(
+            state["runs"][0]["message"]
+                .as_str()
+                .unwrap()
+                .split(", ")
+                .take(2)
+                .collect::<Vec<_>>(),
+            ["3 tables copied", "9 rows"]
+        );
+        // Asked for by the guide, and not there.
+        let act = step(&state, "fail")["act"].clone();
+        assert_eq!(visit.act(act).await.0, StatusCode::OK);
+        let state = visit
+            .wait_for(|state| {
+                let text = state["pulls"].to_string();
+                text.contains("customers") && text.contains("has no such table")
+            })
+            .await;
+        assert_eq!(step(&state, "fail")["done"], true);
     })
     .await;
 }

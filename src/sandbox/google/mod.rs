@@ -64,6 +64,8 @@ pub struct Options {
     /// By instance (`project:location:instance`), the PostgreSQL that federated queries run on:
     /// a connection string without a database.
     pub postgres: BTreeMap<String, String>,
+    /// Whether a small fixed database answers where no PostgreSQL is named.
+    pub fixed: bool,
     /// Rows that a table keeps. More are read to their end and counted, for loads that no
     /// memory holds; a query over such a table sees the
     /// first ones only.
@@ -82,6 +84,7 @@ impl Default for Options {
             forbidden_projects: Vec::new(),
             accounts_per_project: 100,
             postgres: BTreeMap::new(),
+            fixed: false,
             most_rows: usize::MAX,
             clock: None,
         }
@@ -132,6 +135,22 @@ impl Google {
     ) {
         self.lock()
             .add_connection(project, location, id, instance, database);
+    }
+
+    /// Where federated queries run from now on: on this PostgreSQL (a connection string without
+    /// a database), whatever the instance, or on the small fixed database.
+    pub fn set_source(&self, postgres: Option<&str>) {
+        let mut world = self.lock();
+        world.options.fixed = postgres.is_none();
+        let instances: Vec<String> = world
+            .connections
+            .values()
+            .map(|connection| connection.instance.clone())
+            .collect();
+        if let Some(postgres) = postgres {
+            let all = instances.into_iter().map(|one| (one, postgres.to_owned()));
+            world.options.postgres.extend(all);
+        }
     }
 
     /// The connections that exist, by name, each with its database.

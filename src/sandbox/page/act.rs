@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::event::Event;
 use crate::sandbox::github::{Change, ReviewState};
-use crate::sandbox::kubernetes::{Ending, Tick};
+use crate::sandbox::kubernetes::Tick;
 use crate::sandbox::stage::{NAMESPACE, Stage};
 
 use super::reach::{Grant, Reach};
@@ -73,12 +73,6 @@ pub(super) enum Act {
     Tick {
         cron: String,
     },
-    /// A run ends.
-    End {
-        run: String,
-        ending: RunEnd,
-        why: String,
-    },
     /// The bot's timer goes off: it looks at everything.
     Sweep {},
     /// The bot dies, and another takes its place.
@@ -93,13 +87,6 @@ pub(super) enum Verdict {
     Approve,
     RequestChanges,
     Comment,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RunEnd {
-    Succeeded,
-    Failed,
 }
 
 /// Does it, and says in a few words what was done.
@@ -198,7 +185,6 @@ pub(super) async fn perform(stage: &mut Stage, act: &Act) -> anyhow::Result<Stri
             Tick::Began(run) => format!("it is time: Argo begins {run}"),
             Tick::Skipped(why) => bail!("Argo leaves this time out: {why}."),
         },
-        Act::End { run, ending, why } => end(stage, run, *ending, why)?,
         Act::Sweep {} => {
             stage.worker.queue.add(&Event::Sweep);
             "the bot's timer goes off".to_owned()
@@ -302,27 +288,8 @@ fn sentence(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-fn end(stage: &Stage, run: &str, ending: RunEnd, why: &str) -> anyhow::Result<String> {
-    ensure!(
-        why.len() <= 400,
-        "What a run says has 400 characters at most."
-    );
-    let (how, word) = match ending {
-        RunEnd::Succeeded => (Ending::Succeeded, "succeeded"),
-        RunEnd::Failed => (Ending::Failed, "failed"),
-    };
-    stage
-        .kubernetes
-        .finish_run(NAMESPACE, run, how, why, None)?;
-    // The bot looks after its own runs by itself, a little later.
-    if let Some(event) = command_behind(stage, run) {
-        stage.worker.queue.add(&event);
-    }
-    Ok(format!("the run {run} {word}"))
-}
-
 /// A rerun bears the number of the comment that asked for it.
-fn command_behind(stage: &Stage, run: &str) -> Option<Event> {
+pub(super) fn command_behind(stage: &Stage, run: &str) -> Option<Event> {
     let (_, key) = run.rsplit_once("-rerun-")?;
     let comment: u64 = key.split('-').next()?.parse().ok()?;
     let mut pulls = stage.github.pull_requests().into_iter();

@@ -107,7 +107,7 @@ pub(super) fn of_exchange(system: &str, exchange: &Exchange) -> Option<(&'static
     let told = match system {
         "github" => of_github(&exchange.method, path, &body)?,
         "kubernetes" => of_kubernetes(&exchange.method, path),
-        _ => of_google(&exchange.method, path),
+        _ => of_google(&exchange.method, path, &body)?,
     };
     if exchange.status.is_success() {
         return Some(told);
@@ -178,7 +178,22 @@ fn of_kubernetes(method: &Method, path: &str) -> (&'static str, String) {
     ("write", format!("cluster: {verb} {kind} {name}"))
 }
 
-fn of_google(method: &Method, path: &str) -> (&'static str, String) {
+fn of_google(method: &Method, path: &str, body: &Value) -> Option<(&'static str, String)> {
+    let parts: Vec<&str> = path.split('/').collect();
+    match parts.as_slice() {
+        [.., "jobs"] => {
+            let query = |field: &str| body.pointer(&format!("/configuration/query/{field}"));
+            let table = query("destinationTable/tableId").and_then(Value::as_str);
+            let what = match table {
+                Some(table) => format!("the runner copies {table}"),
+                None => "the runner asks through the connection".to_owned(),
+            };
+            return Some(("run", what));
+        }
+        // Only labels: the rows were written by the job.
+        [.., "tables", _] => return None,
+        _ => {}
+    }
     let last = path.rsplit('/').next().unwrap_or_default();
     let (name, verb) = last.split_once(':').unwrap_or((last, ""));
     let name = name.split('@').next().unwrap_or(name);
@@ -189,5 +204,5 @@ fn of_google(method: &Method, path: &str) -> (&'static str, String) {
         (_, &Method::DELETE) => format!("removes {name}"),
         _ => format!("changes {name}"),
     };
-    ("write", format!("Google: {text}"))
+    Some(("write", format!("Google: {text}")))
 }

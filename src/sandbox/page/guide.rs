@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::sandbox::cast::Cast;
 use crate::sandbox::story::Draft;
 
-use super::act::{Act, RunEnd, Verdict};
+use super::act::{Act, Verdict};
 use super::pulls::Pull;
 use super::reach::Reach;
 
@@ -59,7 +59,7 @@ const STEPS: [(&str, &str); 12] = [
     ("approve", "Let the owner agree"),
     ("refused", "Ask for what is not yours"),
     ("rerun", "Run it now, as the owner"),
-    ("fail", "Let the run fail"),
+    ("fail", "Ask for a table that is not there"),
     ("revoke", "Take a right away behind the bot's back"),
     ("mend", "Watch it come back"),
     ("deny", "Share the data with one person"),
@@ -107,7 +107,7 @@ impl Guide {
             "merge" => first.is_some_and(|pull| pull.state == "merged"),
             "approve" => scene.has_schedule(),
             "refused" => scene.bot_said("not done"),
-            "rerun" => !scene.runs.is_empty(),
+            "rerun" => scene.runs.iter().any(|(_, phase)| phase == "Succeeded"),
             "fail" => scene.runs.iter().any(|(_, phase)| phase == "Failed"),
             "mend" => after("revoke") && scene.reads_through().is_some(),
             "deny" => scene.sharing().is_some_and(|pull| pull.is_refused()),
@@ -199,8 +199,11 @@ fn text(id: &str, scene: &Scene<'_>) -> String {
              and it is taken up at once: watch the world."
         ),
         "refused" => format!("{author} writes /rerun, and is told who may."),
-        "rerun" => format!("{owner} writes the same. One run, made of the schedule."),
-        "fail" => "You play Argo. What the run says comes back to the pull request.".into(),
+        "rerun" => format!(
+            "{owner} writes the same. The real runner copies the tables, as a process of its own, \
+             and says of each what became of it."
+        ),
+        "fail" => "A run that fails says why, in the same place.".into(),
         "revoke" => "Press the line between the identity and its connection, as somebody in \
              Google's console would. Nobody tells the bot."
             .into(),
@@ -268,7 +271,7 @@ fn way(id: &str, scene: &Scene<'_>) -> Way {
             at(owner, first, "conversation", "Approve as the owner", act)
         }
         "refused" => {
-            let act = rerun(&author, first);
+            let act = rerun(&author, first, "");
             at(
                 author,
                 first,
@@ -278,7 +281,7 @@ fn way(id: &str, scene: &Scene<'_>) -> Way {
             )
         }
         "rerun" => {
-            let act = rerun(&owner, first);
+            let act = rerun(&owner, first, "");
             at(
                 owner,
                 first,
@@ -288,14 +291,8 @@ fn way(id: &str, scene: &Scene<'_>) -> Way {
             )
         }
         "fail" => {
-            let mut runs = scene.runs.iter();
-            let active = runs.find(|(_, phase)| !matches!(phase.as_str(), "Succeeded" | "Failed"));
-            let act = active.map(|(run, _)| Act::End {
-                run: run.clone(),
-                ending: RunEnd::Failed,
-                why: "the database refuses the login".to_owned(),
-            });
-            world("Let it fail", act)
+            let act = rerun(&owner, first, " tables=invoices");
+            at(owner, first, "conversation", "Ask for it", act)
         }
         "revoke" => {
             let act = scene.reads_through().cloned();
@@ -376,10 +373,10 @@ fn approve(login: &str, number: u64) -> Act {
     }
 }
 
-fn rerun(login: &str, number: u64) -> Act {
+fn rerun(login: &str, number: u64, tables: &str) -> Act {
     Act::Comment {
         login: login.to_owned(),
         number,
-        text: "/rerun".to_owned(),
+        text: format!("/rerun{tables}"),
     }
 }

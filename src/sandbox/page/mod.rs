@@ -39,6 +39,7 @@ use crate::snapshot::Tree;
 
 pub use events::Happened;
 
+pub use play::Pods;
 use play::{Asked, Play, Shown};
 
 /// Nothing but what this address serves, and no script that stands in a document.
@@ -88,14 +89,19 @@ impl Page {
     ///
     /// # Errors
     /// If something does not start.
-    pub async fn open(tree: Tree, clock: Clock, listen: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn open(
+        tree: Tree,
+        clock: Clock,
+        pods: Pods,
+        listen: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(listen)
             .await
             .with_context(|| format!("listen at {listen}"))?;
         let address = listener.local_addr()?;
         let (show, shown) = watch::channel(Shown::default());
         let (send, acts) = mpsc::channel(8);
-        let play = Play::begin(tree, clock.clone(), show).await?;
+        let play = Play::begin(tree, clock.clone(), pods, show).await?;
         let router = router(Counter {
             acts: send,
             shown,

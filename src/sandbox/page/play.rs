@@ -1,6 +1,7 @@
 //! The play: the one that owns the stage. Acts come in one by one, the bot works until it
 //! rests, and every change of the world is shown.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::sandbox::github::{Change, Delivery, Permission};
+use crate::sandbox::pods::PodNews;
 use crate::sandbox::stage::Stage;
 use crate::sandbox::story::{self, Draft};
 use crate::shell::worker::Stepped;
@@ -28,6 +30,16 @@ const STRANGER: &str = "sam";
 const BEAT: Duration = Duration::from_millis(200);
 /// Steps until the visitor's next act is listened to, however much there is to do.
 const MOST_STEPS: usize = 200;
+
+/// What pods run, and where their data comes from.
+#[derive(Debug, Clone)]
+pub struct Pods {
+    /// Runs where a pod asks for `pipewright`.
+    pub program: PathBuf,
+    /// A PostgreSQL (a connection string without a database) behind every connection; without
+    /// one a small fixed database answers.
+    pub postgres: Option<String>,
+}
 
 /// The state as it is sent.
 #[derive(Debug, Clone, Default)]
@@ -50,11 +62,14 @@ pub(super) struct Play {
     draft: Draft,
     tree: Tree,
     clock: Clock,
+    pods: Pods,
     heard: Heard,
     log: Log,
     guide: Guide,
     before: Before,
     version: u64,
+    /// Whether the newest state says that the bot works.
+    working: bool,
     shown: watch::Sender<Shown>,
 }
 
@@ -66,9 +81,10 @@ impl Play {
     pub(super) async fn begin(
         tree: Tree,
         clock: Clock,
+        pods: Pods,
         shown: watch::Sender<Shown>,
     ) -> anyhow::Result<Self> {
-        let (stage, draft, heard) = set(&tree, &clock).await?;
+        let (stage, draft, heard) = set(&tree, &clock, &pods).await?;
         let version = shown.borrow().version;
         let mut play = Self {
             before: Before::now(&stage),
@@ -76,10 +92,12 @@ impl Play {
             draft,
             tree,
             clock,
+            pods,
             heard,
             log: Log::default(),
             guide: Guide::default(),
             version,
+            working: false,
             shown,
         };
         play.open().await?;
@@ -115,7 +133,12 @@ impl Play {
                     // Whoever asked may have gone.
                     let _ = answer.send(came.map_err(|error| format!("{error:#}")));
                 }
-                () = self.clock.sleep(BEAT) => self.work().await,
+                () = self.clock.sleep(BEAT) => {
+                    self.work().await;
+                    if self.working {
+                        self.show(false)?;
+                    }
+                }
             }
         }
     }
@@ -137,7 +160,7 @@ impl Play {
 
     /// The old world stands until the new one does.
     async fn restart(&mut self) -> anyhow::Result<u64> {
-        let (stage, draft, heard) = set(&self.tree, &self.clock).await?;
+        let (stage, draft, heard) = set(&self.tree, &self.clock, &self.pods).await?;
         (self.stage, self.draft, self.heard) = (stage, draft, heard);
         self.guide = Guide::default();
         self.before = Before::now(&self.stage);
@@ -166,6 +189,7 @@ impl Play {
                 self.note("fault", text);
             }
             self.turn_argo();
+            self.turn_pods();
             let rests = delivered == 0 && !matches!(stepped, Stepped::Ran(_));
             // What can not be shown now is shown with the next change.
             if self.log.count() != count
@@ -186,6 +210,29 @@ impl Play {
             Ok(1) => self.note("event", "Argo begins a run"),
             Ok(runs) => self.note("event", format!("Argo begins {runs} runs")),
             Err(error) => self.note("fault", format!("Argo: {error:#}")),
+        }
+    }
+
+    /// What Argo began runs, and what has ended says so.
+    fn turn_pods(&mut self) {
+        let news = match self.stage.turn_pods() {
+            Ok(news) => news,
+            Err(error) => return self.note("fault", format!("a pod: {error:#}")),
+        };
+        for one in news {
+            match one {
+                PodNews::Started(run) => self.note("run", format!("{run} starts the runner")),
+                PodNews::Ended(run) => {
+                    let runs = state::runs(&self.stage.kubernetes.objects());
+                    let said = runs.into_iter().find(|one| one.name == run);
+                    let said = said.map(|run| format!("{}: {}", run.phase, run.message));
+                    self.note("run", format!("{run} {}", said.unwrap_or_default()));
+                    // The bot looks after its own runs by itself, a little later.
+                    if let Some(event) = act::command_behind(&self.stage, &run) {
+                        self.stage.worker.queue.add(&event);
+                    }
+                }
+            }
         }
     }
 
@@ -237,6 +284,7 @@ impl Play {
             draft: &self.draft,
         });
         self.version += 1;
+        self.working = working;
         let state = State {
             version: self.version,
             working,
@@ -260,8 +308,9 @@ impl Play {
 }
 
 /// A world from its beginning, which tells what it hears.
-async fn set(tree: &Tree, clock: &Clock) -> anyhow::Result<(Stage, Draft, Heard)> {
+async fn set(tree: &Tree, clock: &Clock, pods: &Pods) -> anyhow::Result<(Stage, Draft, Heard)> {
     let mut stage = Stage::set(tree, clock.clone()).await?;
+    stage.run_pods(pods.program.clone(), pods.postgres.as_deref())?;
     stage.github.add_user(STRANGER, Permission::Read);
     let draft = story::draft(&stage)?;
     let heard = Heard::default();

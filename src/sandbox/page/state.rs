@@ -183,9 +183,19 @@ pub(super) fn runs(objects: &[Value]) -> Vec<Run> {
             "" => "Pending".to_owned(),
             phase => phase.to_owned(),
         },
-        message: text(run, "/status/message").to_owned(),
+        message: said(run),
     };
     runs.into_iter().map(shown).collect()
+}
+
+/// The runner's own words, else Argo's.
+fn said(run: &Value) -> String {
+    let outputs = run.pointer("/status/outputs/parameters");
+    let outputs = outputs.and_then(Value::as_array).into_iter().flatten();
+    let report = outputs
+        .filter_map(|output| serde_json::from_str::<Value>(text(output, "/value")).ok())
+        .find_map(|report| Some(report.get("message")?.as_str()?.to_owned()));
+    report.unwrap_or_else(|| text(run, "/status/message").to_owned())
 }
 
 /// When it is day for the schedules.

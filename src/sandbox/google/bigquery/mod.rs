@@ -2,7 +2,8 @@
 //!
 //! A federated query runs on a real PostgreSQL, which [`super::Options::postgres`] names for
 //! an instance, inside the wrapper that public logs show, in a read-only session. Without one
-//! it fails, and says why: nothing here makes up data.
+//! it fails, and says why; with [`super::Options::fixed`] a small database answers instead
+//! that says what it is.
 //!
 //! From documentation: the request and answer shapes, the states, 409 for a used id, locations,
 //! the write dispositions and what they keep, the types that are refused and in which words,
@@ -12,6 +13,7 @@
 //! three attempts at a federated query. A job's cost is counted from its rows.
 
 mod evaluate;
+mod fixed;
 mod jobs;
 mod merge;
 mod run;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::super::Shared;
 use super::evaluate::{holds_max, kind_of, needed, value};
+use super::fixed;
 use super::merge::merged;
 use super::source::{self, Forgotten, Want};
 use super::statement::{Select, Source, Statement, TableName, parse};
@@ -230,7 +231,10 @@ async fn of_select(
             }
             let address = address(world, work, connection)?;
             let needed = needed(select);
-            let answer = source::ask(&address, query, &needed, want).await;
+            let answer = match address {
+                Some(address) => source::ask(&address, query, &needed, want).await,
+                None => fixed::ask(query, &needed, want),
+            };
             let answer = answer.map_err(|message| ("invalidQuery", message))?;
             let columns: Vec<Column> = answer
                 .columns
@@ -319,8 +323,8 @@ async fn of_select(
     })
 }
 
-/// The PostgreSQL behind a connection.
-fn address(world: &Shared, work: &Work, name: &str) -> Result<String, Failed> {
+/// The PostgreSQL behind a connection; none if the fixed database answers.
+fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<String>, Failed> {
     let world = world.lock();
     let parts: Vec<&str> = name.split('/').collect();
     let ["projects", _, "locations", location, "connections", _] = parts.as_slice() else {
@@ -334,13 +338,18 @@ fn address(world: &Shared, work: &Work, name: &str) -> Result<String, Failed> {
         return Err(("invalidQuery", message));
     }
     let address = world.options.postgres.get(&connection.instance);
-    address.map(|address| format!("{address} dbname='{}'", quoted(&connection.database))).ok_or_else(|| {
-        let message = format!(
-            "Invalid table-valued function EXTERNAL_QUERY Connect to PostgreSQL server failed: this simulator knows no PostgreSQL for the instance {}",
-            connection.instance
-        );
-        ("invalidQuery", message)
-    })
+    if let Some(address) = address {
+        let database = quoted(&connection.database);
+        return Ok(Some(format!("{address} dbname='{database}'")));
+    }
+    if world.options.fixed {
+        return Ok(None);
+    }
+    let message = format!(
+        "Invalid table-valued function EXTERNAL_QUERY Connect to PostgreSQL server failed: this simulator knows no PostgreSQL for the instance {}",
+        connection.instance
+    );
+    Err(("invalidQuery", message))
 }
 
 /// Of a value in a connection string.

@@ -87,16 +87,12 @@ function runs(all, here) {
     "ul",
     { class: "runs" },
     [...all].reverse().map((run) => {
-      const active = !(run.phase in MOODS);
-      const end = (ending, text, why) =>
-        h("button", { type: "button", disabled: here.busy, "data-key": ending, ...does("end", { run: run.name, ending, why }) }, text);
       return h(
         "li",
         { class: "row", "data-key": run.name },
         h("span", { class: `badge phase ${MOODS[run.phase] ?? "wait"}` }, run.phase),
         h("code", {}, run.name),
         run.message && h("span", { class: "quiet" }, run.message),
-        active && [end("succeeded", "Let it succeed", "3 tables, 1,240 rows"), end("failed", "Let it fail", "the database refuses the login")],
       );
     }),
   );

@@ -4,7 +4,7 @@
 //! It takes the part of Argo's `wait` container too: the exit code, and the file that is the
 //! output parameter. Attempts follow each other as `retryStrategy` says. It leaves out images
 //! (the program stands for the runner's), limits of memory and time, volumes (the report's path
-//! is one in a folder of its own) and service accounts: the token is everybody's.
+//! is one in a folder of its own), and the end of a token.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// Where pods are run.
 pub struct Kubelet {
     program: PathBuf,
-    /// What the node gives to every pod: where Google is here, and a token.
+    /// What the node gives to every pod: where Google is here.
     given: Vec<(&'static str, String)>,
     pods: BTreeMap<String, Pod>,
     folder: TempDir,
@@ -60,11 +60,17 @@ impl Kubelet {
         })
     }
 
-    /// Starts the pod of each running Workflow that has none, and says which.
+    /// Starts the pod of each running Workflow that has none, and says which. `token` is what
+    /// the metadata server gives to a Kubernetes service account.
     ///
     /// # Errors
     /// If one can not be started.
-    pub fn start(&mut self, workflows: &[Value], now: Timestamp) -> anyhow::Result<Vec<String>> {
+    pub fn start(
+        &mut self,
+        workflows: &[Value],
+        now: Timestamp,
+        token: impl Fn(&str) -> String,
+    ) -> anyhow::Result<Vec<String>> {
         let mut started = Vec::new();
         for run in workflows {
             let name = text(run, "/metadata/name");
@@ -72,7 +78,9 @@ impl Kubelet {
                 continue;
             }
             let template = entry(run).with_context(|| format!("{name} has no entry template"))?;
-            let environment = environment(run, template);
+            let mut environment = environment(run, template);
+            let account = text(run, "/spec/serviceAccountName");
+            environment.push(("PIPEWRIGHT_GOOGLE_TOKEN".to_owned(), token(account)));
             let pod = Pod {
                 template: template.clone(),
                 environment,

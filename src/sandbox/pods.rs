@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::kubelet::{Ended, Kubelet};
 use super::kubernetes::Ending;
-use super::stage::{GOOGLE_TOKEN, NAMESPACE, Stage};
+use super::stage::{NAMESPACE, Stage};
 
 /// What became of a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,6 @@ impl Stage {
         let given = vec![
             ("PIPEWRIGHT_BIGQUERY_URL", self.google.url()),
             ("PIPEWRIGHT_BIGQUERY_CONNECTION_URL", self.google.url()),
-            ("PIPEWRIGHT_GOOGLE_TOKEN", GOOGLE_TOKEN.to_owned()),
         ];
         self.kubelet = Some(Kubelet::new(program, given)?);
         Ok(())
@@ -45,7 +44,24 @@ impl Stage {
         let now = self.worker.clock.now();
         let mut workflows = self.kubernetes.objects();
         workflows.retain(|object| object.get("kind") == Some(&json!("Workflow")));
-        let started = kubelet.start(&workflows, now)?.into_iter();
+        let (kubernetes, google) = (&self.kubernetes, &self.google);
+        let house = &self.worker.house;
+        let token = |account: &str| {
+            let object = kubernetes.get("ServiceAccount", NAMESPACE, account);
+            let email = object.as_ref().and_then(|object| {
+                let annotations = object.pointer("/metadata/annotations")?;
+                annotations.get("iam.gke.io/gcp-service-account")?.as_str()
+            });
+            let member = format!(
+                "serviceAccount:{}[{NAMESPACE}/{account}]",
+                house.workload_pool
+            );
+            let project = house.identity_project.as_str();
+            let token = email.and_then(|email| google.act_as(project, email, &member));
+            // Nobody's: Google refuses it.
+            token.unwrap_or_else(|| "ya29.nobody".to_owned())
+        };
+        let started = kubelet.start(&workflows, now, token)?.into_iter();
         let mut news: Vec<PodNews> = started.map(PodNews::Started).collect();
         for Ended { run, code, report } in kubelet.look(now)? {
             // Argo's words for the two ways in which attempts come to an end.
@@ -57,7 +73,6 @@ impl Stage {
                 ),
                 _ => (Ending::Failed, "No more retries left"),
             };
-            let kubernetes = &self.kubernetes;
             kubernetes.finish_run(NAMESPACE, &run, ending, why, report.as_deref())?;
             news.push(PodNews::Ended(run));
         }

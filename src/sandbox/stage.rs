@@ -33,7 +33,7 @@ const APP_ID: u64 = 4711;
 /// A key that is in everybody's hands: it opens nothing but the simulated GitHub.
 const APP_KEY: &str = include_str!("app-key.pem");
 const WEBHOOK_SECRET: &str = "the sandbox's webhook secret";
-pub(super) const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
+const GOOGLE_TOKEN: &str = "ya29.the-sandbox";
 /// The bot comes back under its name: it need not wait for its own Lease to run out.
 const REPLICA: &str = "pipewright-0";
 /// More steps than any story needs: a bot that never rests is a bug, not a story.

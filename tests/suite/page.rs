@@ -277,3 +277,32 @@ async fn a_rerun_runs_the_real_runner_and_its_report_comes_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_pod_may_what_was_granted_to_its_identity_and_nothing_more() {
+    visit(async |visit| {
+        for id in ["merge", "approve"] {
+            let state = visit.state().await;
+            let (status, said) = visit.act(step(&state, id)["act"].clone()).await;
+            assert_eq!(status, StatusCode::OK, "{id}: {said}");
+        }
+        let state = visit.state().await;
+        let edges = state["reach"]["edges"].as_array().unwrap();
+        let jobs = edges.iter().find(|edge| edge["can"] == "runs jobs in");
+        let revoke = json!({"act": "revoke", "edge": jobs.unwrap()["id"]});
+        assert_eq!(visit.act(revoke).await.0, StatusCode::OK);
+        let rerun = step(&visit.state().await, "rerun")["act"].clone();
+        assert_eq!(visit.act(rerun).await.0, StatusCode::OK);
+        let state = visit
+            .wait_for(|state| state["log"].to_string().contains("(answered 403)"))
+            .await;
+        let log = state["log"].to_string();
+        assert!(
+            log.contains("the runner asks through the connection (answered 403)"),
+            "{log}"
+        );
+        assert!(!log.contains("the runner copies"), "{log}");
+        assert_eq!(step(&state, "rerun")["done"], false);
+    })
+    .await;
+}

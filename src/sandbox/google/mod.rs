@@ -17,6 +17,7 @@
 
 mod access;
 mod bigquery;
+mod caller;
 mod connection;
 mod dataset;
 mod iam;
@@ -32,10 +33,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+
+use axum::middleware::from_fn_with_state;
+
 use axum::routing::{get, post};
 use serde_json::Value;
 
@@ -135,6 +135,12 @@ impl Google {
     ) {
         self.lock()
             .add_connection(project, location, id, instance, database);
+    }
+
+    /// The token that a workload (an IAM member) gets for acting as a service account; none if
+    /// it may not.
+    pub fn act_as(&self, project: &str, account: &str, member: &str) -> Option<String> {
+        self.lock().act_as(project, account, member)
     }
 
     /// Where federated queries run from now on: on this PostgreSQL (a connection string without
@@ -271,19 +277,6 @@ fn router(world: Shared) -> Router {
         )
         .merge(bigquery::routes())
         .fallback(async || Refusal::new(Kind::NotFound, "Method not found."))
-        .layer(from_fn_with_state(world.clone(), authenticate))
+        .layer(from_fn_with_state(world.clone(), caller::authenticate))
         .with_state(world)
-}
-
-async fn authenticate(State(world): State<Shared>, request: Request, next: Next) -> Response {
-    let expected = format!("Bearer {}", world.lock().options.token);
-    let sent = request.headers().get(AUTHORIZATION);
-    if sent.is_some_and(|sent| sent.as_bytes() == expected.as_bytes()) {
-        return next.run(request).await;
-    }
-    Refusal::new(
-        Kind::Unauthenticated,
-        "Request had invalid authentication credentials.",
-    )
-    .into_response()
 }

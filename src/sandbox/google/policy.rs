@@ -71,6 +71,15 @@ impl Policy {
         json!({"version": version, "etag": self.etag(), "bindings": bindings})
     }
 
+    /// Whether the member has the role, whatever else stands there; conditions count as not.
+    pub(super) fn holds(&self, role: &str, member: &str) -> bool {
+        self.bindings.iter().any(|binding| {
+            binding.role == role
+                && binding.condition.is_none()
+                && binding.members.iter().any(|one| one == member)
+        })
+    }
+
     /// Adds one member, unchecked.
     pub(super) fn grant(
         &mut self,

@@ -114,6 +114,10 @@ impl World {
         self.policies.entry(resource.to_owned()).or_default()
     }
 
+    pub(super) fn has_account(&self, email: &str) -> bool {
+        self.accounts.contains_key(email)
+    }
+
     /// Removes an account: everything that named it now names the deleted one.
     pub(super) fn forget_account(&mut self, email: &str) {
         let Some(account) = self.accounts.remove(email) else {

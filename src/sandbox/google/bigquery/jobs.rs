@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::super::Shared;
+use super::super::caller::Caller;
 use super::super::reply::{Answer, Kind, Refusal, parse};
 use super::run::{Outcome, Work, run};
 use super::source::Want;
@@ -77,6 +78,7 @@ const EVERYWHERE: [&str; 2] = ["us", "eu"];
 pub(in super::super) async fn insert(
     State(world): State<Shared>,
     Path(project): Path<String>,
+    Extension(caller): Extension<Caller>,
     body: Bytes,
 ) -> Answer {
     let sent: Sent = parse(&body)?;
@@ -98,7 +100,7 @@ pub(in super::super) async fn insert(
     if query.get("useLegacySql") != Some(&json!(false)) {
         return invalid("This simulator runs GoogleSQL only, and useLegacySql is true unless it is sent as false".to_owned());
     }
-    let work = match Work::read(&location, &query) {
+    let work = match Work::read(caller, &location, &query) {
         Ok(work) => work,
         Err(message) => return invalid(message),
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Shared;
-use super::run::{Work, place};
+use super::run::{WRITE, Work, place};
 use super::statement::{Merge, TableName};
 use super::tables::{Column, Failed};
 
@@ -17,7 +17,7 @@ pub(super) fn merged(
 ) -> Result<usize, Failed> {
     let mut world = world.lock();
     let name = &merge.into;
-    place(&world, work, name)?;
+    place(&world, work, name, &WRITE)?;
     let Some(table) = world.tables.get(name) else {
         let TableName {
             project,

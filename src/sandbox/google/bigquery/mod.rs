@@ -8,8 +8,7 @@
 //! From documentation: the request and answer shapes, the states, 409 for a used id, locations,
 //! the write dispositions and what they keep, the types that are refused and in which words,
 //! the daily limit of writes to a table.
-//! Left out: who may use a connection, run jobs or write (every caller may), views, partitions,
-//! policy tags, time travel, statements other than those in `statement`, and BigQuery's own
+//! Left out: views, partitions, policy tags, time travel, statements other than those in `statement`, and BigQuery's own
 //! three attempts at a federated query. A job's cost is counted from its rows.
 
 mod evaluate;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::super::Shared;
+use super::super::caller::Caller;
 use super::evaluate::{holds_max, kind_of, needed, value};
 use super::fixed;
 use super::merge::merged;
@@ -13,6 +14,7 @@ use super::values::{kind, stored};
 
 /// A job's work.
 pub(super) struct Work {
+    caller: Caller,
     location: String,
     statement: Result<Statement, String>,
     destination: Option<Destination>,
@@ -60,7 +62,7 @@ impl Work {
     ///
     /// # Errors
     /// If a field that is needed is missing.
-    pub(super) fn read(location: &str, query: &Value) -> Result<Self, String> {
+    pub(super) fn read(caller: Caller, location: &str, query: &Value) -> Result<Self, String> {
         let text =
             |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let statement = text(query, "query").ok_or("Required parameter is missing: query")?;
@@ -81,6 +83,7 @@ impl Work {
             }
         });
         Ok(Self {
+            caller,
             location: location.to_ascii_lowercase(),
             statement: parse(&statement),
             destination,
@@ -156,7 +159,7 @@ async fn attempt(world: &Shared, work: &Work, want: Want) -> Result<Outcome, Fai
     };
     let mut world = world.lock();
     let table = &destination.table;
-    place(&world, work, table)?;
+    place(&world, work, table, &WRITE)?;
     let day = today(&world);
     let write = Write {
         disposition: &destination.disposition,
@@ -188,11 +191,16 @@ fn today(world: &super::super::world::World) -> i64 {
     now.unwrap_or_default().div_euclid(86_400)
 }
 
-/// The dataset must be there, and where the job is.
+/// Roles of a dataset that let read its tables, and write them.
+const READ: [&str; 3] = ["READER", "WRITER", "OWNER"];
+pub(super) const WRITE: [&str; 2] = ["WRITER", "OWNER"];
+
+/// The dataset must be there, and where the job is, and be the caller's.
 pub(super) fn place(
     world: &super::super::world::World,
     work: &Work,
     table: &TableName,
+    roles: &[&str],
 ) -> Result<(), Failed> {
     let TableName {
         project, dataset, ..
@@ -204,7 +212,8 @@ pub(super) fn place(
             .map(str::to_ascii_lowercase)
     });
     if here.is_some_and(|location| location == work.location) {
-        return Ok(());
+        let lets = world.lets_reach(&work.caller, table, roles);
+        return lets.map_err(|message| ("accessDenied", message));
     }
     let message = format!(
         "Not found: Dataset {project}:{dataset} was not found in location {}",
@@ -258,7 +267,7 @@ async fn of_select(
         }
         Source::Table(name) => {
             let world = world.lock();
-            place(&world, work, name)?;
+            place(&world, work, name, &READ)?;
             let Some(table) = world.tables.get(name) else {
                 let TableName {
                     project,
@@ -333,6 +342,8 @@ fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<String>, Fa
     let Some(connection) = world.connections.get(&super::super::world::canonical(name)) else {
         return Err(("notFound", format!("Not found: Connection {name}")));
     };
+    let lets = world.lets_use(&work.caller, name);
+    lets.map_err(|message| ("accessDenied", message))?;
     if !location.eq_ignore_ascii_case(&work.location) {
         let message = format!("Cannot use connection {name} in location {}", work.location);
         return Err(("invalidQuery", message));

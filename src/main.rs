@@ -1,9 +1,11 @@
 //! The program: arguments, logging, one command, one exit code.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use pipewright::cli::print::escaped;
+use pipewright::cli::progress::Log;
 use pipewright::cli::{COULD_NOT_RUN, Cli, run};
 use tracing_subscriber::EnvFilter;
 
@@ -11,7 +13,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(Log)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .init();
     match run(cli) {

@@ -8,6 +8,7 @@ pub mod house;
 pub mod new;
 pub mod plan;
 pub mod print;
+pub mod progress;
 pub mod render;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

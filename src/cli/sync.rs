@@ -20,6 +20,7 @@ use crate::sync::{LONGEST_REPORT, RUN_SPEC_ENVIRONMENT, RunSpec, rerun_tables};
 use super::folder::Folder;
 use super::google::{GoogleArguments, stopped};
 use super::house::HouseArguments;
+use super::progress::draw;
 use super::{Ended, print};
 
 /// Where the Workflow's output is taken from.
@@ -129,7 +130,13 @@ pub async fn run(
             }
         };
     }
+    let progress = runner.progress();
+    // Drawn until the run is over: then the line goes.
+    let drawing = tokio::spawn(draw(progress));
     let made = runner.run(stopped()).await;
+    drop(runner);
+    // Its only end is that of the run.
+    let _ = drawing.await;
     if let Some(path) = arguments.report.clone().or(report) {
         std::fs::write(&path, made.to_json(LONGEST_REPORT))
             .with_context(|| format!("write the report to {}", path.display()))?;

@@ -29,6 +29,8 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::{StreamExt as _, stream};
 
+use tokio::sync::watch::{Receiver, Sender};
+
 use crate::clock::Clock;
 use crate::edges::google::{GoogleClient, GoogleError, JobReference};
 use crate::name::PgName;
@@ -59,6 +61,17 @@ pub struct Settings {
     pub tables: BTreeSet<PgName>,
 }
 
+/// How far an attempt is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Tables that are settled, one way or the other.
+    pub done: usize,
+    /// Zero until they are known.
+    pub all: usize,
+    /// Tables that are being copied, by name.
+    pub running: BTreeSet<String>,
+}
+
 /// One attempt of one run.
 pub struct Runner {
     google: GoogleClient,
@@ -69,6 +82,7 @@ pub struct Runner {
     running: Arc<Mutex<BTreeSet<JobReference>>>,
     /// Whether Google has let this attempt through every door once.
     is_let_in: AtomicBool,
+    progress: Sender<Progress>,
 }
 
 impl Runner {
@@ -81,7 +95,13 @@ impl Runner {
             settings,
             running: Arc::default(),
             is_let_in: AtomicBool::new(false),
+            progress: Sender::default(),
         }
+    }
+
+    /// Tells how far the attempt is, until the runner is dropped.
+    pub fn progress(&self) -> Receiver<Progress> {
+        self.progress.subscribe()
     }
 
     /// Copies every table, and says of each what became of it. When `stopped` returns, what
@@ -131,12 +151,14 @@ impl Runner {
         let tables = &discovered.choice.tables;
         done.pending = tables.iter().map(|table| table.name.to_string()).collect();
         done.all += tables.len();
+        self.told(done);
         let copies = tables.iter().map(|table| self.copy(table, &discovered));
         let mut copies = stream::iter(copies).buffer_unordered(self.settings.parallel.get());
         while let Some(report) = copies.next().await {
             done.pending.remove(&report.table);
             self.log(&report, done);
             done.result.tables.push(report);
+            self.told(done);
         }
         drop(copies);
         self.complete(&discovered, &done.result).await;
@@ -159,6 +181,12 @@ impl Runner {
             self.log(&report, done);
             done.result.tables.push(report);
         }
+    }
+
+    fn told(&self, done: &Done) {
+        self.progress.send_modify(|progress| {
+            (progress.done, progress.all) = (done.result.tables.len(), done.all);
+        });
     }
 
     /// One line for each table, in its pod and on a terminal alike.

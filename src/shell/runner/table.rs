@@ -202,9 +202,15 @@ impl Runner {
             duration_ms: None,
             notes: Vec::new(),
         };
+        self.progress.send_modify(|progress| {
+            progress.running.insert(report.table.clone());
+        });
         if let Err(failure) = self.write(table, discovered, &mut report).await {
             report.result = Outcome::Failed(failure);
         }
+        self.progress.send_modify(|progress| {
+            progress.running.remove(&report.table);
+        });
         report
     }
 

@@ -14,6 +14,7 @@ mod failure;
 mod guard;
 mod incremental;
 mod job;
+mod marks;
 mod report;
 mod review;
 mod run_spec;
@@ -34,6 +35,7 @@ pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classif
 pub use guard::{Filter, FilterError, check_filter, filter};
 pub use incremental::{Incremental, IncrementalError, Since, Watermark, fingerprint};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};
+pub use marks::{LabelChanges, Marks, WhyFull};
 pub use report::{
     CopyMode, Failure, LONGEST_REPORT, Outcome, RunReport, RunResult, TableReport, Totals,
 };

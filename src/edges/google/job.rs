@@ -45,6 +45,8 @@ pub struct QueryJob {
 pub enum Purpose {
     /// Its rows are read with [`GoogleClient::query_page`].
     Read,
+    /// A MERGE: the statement itself says what it writes to.
+    Merge,
     /// Its rows go into a table, all of them or none.
     Write(Destination),
     /// Checked and described, not run; nothing is written and no job is kept.
@@ -257,7 +259,7 @@ fn body(job: &QueryJob) -> Value {
         ("useLegacySql".to_owned(), json!(false)),
     ]);
     let destination = match purpose {
-        Purpose::Read | Purpose::Check(None) => None,
+        Purpose::Read | Purpose::Merge | Purpose::Check(None) => None,
         Purpose::Write(destination) | Purpose::Check(Some(destination)) => Some(destination),
     };
     if let Some(destination) = destination {

@@ -193,14 +193,14 @@ impl GoogleClient {
         }
     }
 
-    /// Puts labels on a table; those it has under other keys stay.
+    /// Puts labels on a table, or (`None`) takes them away; those it has under other keys stay.
     ///
     /// # Errors
     /// [`GoogleError::NotFound`] without the table.
     pub async fn label_table(
         &self,
         table: &TableReference,
-        labels: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, Option<String>>,
     ) -> Result<(), GoogleError> {
         let attempt = format!("label table {table}");
         let url = self.tables_url(&table.project, &table.dataset, Some(&table.table))?;

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
 use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
 use crate::name::PgName;
 use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
@@ -11,11 +13,21 @@ use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::watch::Work;
 
+/// What a query answered.
+pub(super) struct Answer {
+    /// By the names of the columns.
+    pub(super) rows: Vec<Cells>,
+    /// When its job was made.
+    created: Option<Timestamp>,
+}
+
 /// Rows of the catalog in one answer; each is small.
 const PAGE: u32 = 10_000;
 
 /// What there is to do.
 pub(super) struct Discovered {
+    /// When the run began: the same for each of its attempts.
+    pub(super) began: Timestamp,
     pub(super) choice: Choice,
     /// Names of everything in the dataset.
     pub(super) present: BTreeSet<String>,
@@ -27,7 +39,7 @@ impl Runner {
     /// Reads all that the run depends on. Nothing of the schema is read before it is sure that
     /// the connection leads where it did when the pipeline was approved.
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
-        let choice = self.choose().await?;
+        let (choice, began) = self.choose().await?;
         let present = self.present().await?;
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
@@ -36,20 +48,25 @@ impl Runner {
         }
         together.retain(|_, names| names.len() > 1);
         Ok(Discovered {
+            began,
             choice,
             present,
             together,
         })
     }
 
-    /// The tables of the run, and what is to be said about it.
-    pub(super) async fn choose(&self) -> Result<Choice, Failure> {
+    /// The tables of the run, and what is to be said about it; with when the run began.
+    pub(super) async fn choose(&self) -> Result<(Choice, Timestamp), Failure> {
         self.guard().await?;
         let spec = &self.spec;
         let statement = catalog_statement(&spec.connection, &spec.schema);
-        let rows = self.read(&["catalog"], statement.as_str()).await?;
-        let catalog = Catalog::from_rows(&rows).map_err(permanent)?;
-        choose(&catalog, &spec.schema, &spec.tables, &self.settings.tables).map_err(permanent)
+        // Another version may ask for more in the middle of a run: its answer is another one.
+        let about = ["catalog", statement.as_str()];
+        let answer = self.read(&about, statement.as_str()).await?;
+        let catalog = Catalog::from_rows(&answer.rows).map_err(permanent)?;
+        let choice = choose(&catalog, &spec.schema, &spec.tables, &self.settings.tables);
+        let began = answer.created.unwrap_or_else(|| self.clock.now());
+        Ok((choice.map_err(permanent)?, began))
     }
 
     /// A connection can be pointed elsewhere after its pipeline was approved: then whatever it
@@ -95,9 +112,8 @@ impl Runner {
         }
     }
 
-    /// The rows of a query, by the names of its columns. For answers about tables: theirs never
-    /// come here.
-    async fn read(&self, about: &[&str], query: &str) -> Result<Vec<Cells>, Failure> {
+    /// The rows of a query. For answers about tables: theirs never come here.
+    pub(super) async fn read(&self, about: &[&str], query: &str) -> Result<Answer, Failure> {
         let purpose = Purpose::Read;
         let settled = self
             .settle(&Work {
@@ -113,6 +129,9 @@ impl Runner {
             rows.extend(page.rows.into_iter().map(cells));
         })
         .await?;
-        Ok(rows)
+        Ok(Answer {
+            rows,
+            created: settled.job.statistics.created,
+        })
     }
 }

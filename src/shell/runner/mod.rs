@@ -10,6 +10,7 @@
 
 mod calls;
 mod discover;
+mod plan;
 mod rehearse;
 mod table;
 #[cfg(feature = "sandbox")]

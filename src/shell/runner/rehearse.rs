@@ -11,7 +11,7 @@ use crate::sync::{Choice, Failure, JobId, Persistence, Table, TableCopy, copy_of
 use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
-use super::table::Planned;
+use super::plan::{Planned, Write};
 use super::watch::Work;
 
 /// What a run would do.
@@ -56,7 +56,10 @@ impl Runner {
             &Work {
                 about: &[],
                 query: &planned.statement,
-                purpose: Purpose::Check(Some(planned.destination.clone())),
+                purpose: Purpose::Check(match &planned.write {
+                    Write::Full { destination, .. } => Some(destination.clone()),
+                    Write::Merge => None,
+                }),
             },
         );
         let check = async || self.google.insert_job(&job).await;
@@ -72,7 +75,7 @@ impl Runner {
     /// # Errors
     /// If no table could be looked at.
     pub async fn schemas(&self) -> Result<Schemas, Failure> {
-        let choice = self.choose().await?;
+        let (choice, _) = self.choose().await?;
         let copy = |table: &Table| {
             let options = self.spec.options(&table.name);
             let copy = copy_of(table, &options.columns).map_err(permanent);
@@ -108,11 +111,16 @@ impl fmt::Display for Rehearsal {
             match planned {
                 Err(failure) => writeln!(f, "\n-- {name}: fails: {}", failure.error)?,
                 Ok(planned) => {
-                    let how = match planned.destination.write {
-                        WriteDisposition::Empty => "makes",
-                        _ => "replaces the rows of",
+                    let how = match &planned.write {
+                        Write::Merge => "merges what changed into",
+                        Write::Full { destination, .. }
+                            if destination.write == WriteDisposition::Empty =>
+                        {
+                            "makes"
+                        }
+                        Write::Full { .. } => "replaces the rows of",
                     };
-                    writeln!(f, "\n-- {name}: {how} {}", planned.destination.table)?;
+                    writeln!(f, "\n-- {name}: {how} {}", planned.table)?;
                     for note in &planned.notes {
                         writeln!(f, "-- {note}")?;
                     }

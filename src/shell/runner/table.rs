@@ -1,140 +1,24 @@
 //! One table: from what the catalog says of it to rows that stand in BigQuery.
 
-use std::collections::BTreeMap;
-
-use crate::edges::google::{
-    self, CreateDisposition, FieldMode, Purpose, SchemaUpdate, TableKind, TableReference,
-};
+use crate::edges::google::{Purpose, TableReference};
 use crate::pipeline::Mode;
-use crate::sync::{
-    ColumnMode, CopyMode, DestinationColumn, EMPTY_SOURCE, Failure, LONGEST_STATEMENT, Outcome,
-    Rows, SchemaDecision, SchemaWrite, Table, TableReport, UpdateOption, WriteDisposition, compare,
-    copy_of, filter, inner_select, select_statement, select_unless_empty_statement,
-};
+use crate::sync::{CopyMode, EMPTY_SOURCE, Failure, LabelChanges, Outcome, Table, TableReport};
 
 use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
-use super::watch::{Settled, Work};
-
-/// The label that says as of when a table's rows are, in seconds since 1970: it outlives
-/// every restart, and whoever reads the table sees it.
-const SNAPSHOT_LABEL: &str = "pipewright_snapshot";
-
-/// A table that is ready to be written.
-pub(super) struct Planned {
-    pub(super) statement: String,
-    pub(super) destination: google::Destination,
-    /// Rows of the destination before; none, if it is to be made.
-    pub(super) rows_before: u64,
-    /// What people should know.
-    pub(super) notes: Vec<String>,
-}
+use super::plan::{Planned, Write};
+use super::watch::Work;
 
 impl Runner {
-    /// Decides what is written where.
-    pub(super) async fn plan(
-        &self,
-        table: &Table,
-        discovered: &Discovered,
-    ) -> Result<Planned, Failure> {
-        let spec = &self.spec;
-        let options = spec.options(&table.name);
-        if options.mode != Mode::Full {
-            return Err(permanent(
-                "this version copies tables whole only, and the run asks for `mode: incremental`",
-            ));
-        }
-        let copy = copy_of(table, &options.columns).map_err(permanent)?;
-        if let Some(names) = discovered.together.get(&copy.table_id) {
-            let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-            return Err(permanent(format!(
-                "{} would all be written to `{}`: exclude all but one, or rename",
-                names.join(" and "),
-                copy.table_id
-            )));
-        }
-        let condition = options.filter.as_deref();
-        let condition = condition.map(|text| filter(text, table)).transpose();
-        let rows = Rows {
-            filter: condition.map_err(permanent)?,
-            ..Rows::default()
-        };
-        let reference = TableReference {
-            project: spec.project.to_string(),
-            dataset: spec.dataset.to_string(),
-            table: copy.table_id.clone(),
-        };
-        let existing = self.existing(&reference, discovered).await?;
-        let rows_before = existing.as_ref().map_or(0, |existing| existing.rows);
-        let columns = existing.map(|existing| columns(existing.schema));
-        let decision = compare(
-            columns.as_deref(),
-            &copy,
-            spec.schema_changes,
-            spec.new_columns,
-        );
-        let write = match decision {
-            SchemaDecision::Write(write) => write,
-            SchemaDecision::Refused(reasons) => return Err(permanent(reasons.join(" "))),
-        };
-        let copy = copy.without(&write.held.iter().cloned().collect());
-        let (connection, schema) = (&spec.connection, &spec.schema);
-        let statement = if rows_before > 0 {
-            select_unless_empty_statement(connection, schema, &copy, &rows, &write.nulls)
-        } else {
-            let inner = inner_select(schema, &copy, &rows);
-            select_statement(connection, &inner, &copy, &write.nulls)
-        }
-        .to_string();
-        if statement.len() > LONGEST_STATEMENT {
-            return Err(permanent(format!(
-                "its statement has {} bytes, and BigQuery takes {LONGEST_STATEMENT}: leave columns out",
-                statement.len()
-            )));
-        }
-        let mut notes = copy.notes();
-        if table.row_security {
-            notes.push(
-                "Row-level security leaves out rows that the connection's role may not see."
-                    .to_owned(),
-            );
-        }
-        notes.extend(write.notes());
-        Ok(Planned {
-            statement,
-            destination: destination(reference, &write),
-            rows_before,
-            notes,
-        })
-    }
-
-    async fn existing(
-        &self,
-        reference: &TableReference,
-        discovered: &Discovered,
-    ) -> Result<Option<google::Table>, Failure> {
-        if !discovered.present.contains(&reference.table) {
-            return Ok(None);
-        }
-        let read = async || self.google.table(reference).await;
-        let existing = again(&self.clock, &reference.table, read).await;
-        match existing.map_err(failure)? {
-            Some(google::Table {
-                kind: TableKind::Other(kind),
-                ..
-            }) => Err(permanent(format!(
-                "{reference} is a {kind} and no table: rename it, or exclude the table"
-            ))),
-            existing => Ok(existing),
-        }
-    }
-
     /// Plans a table, writes it, and says what became of it.
     pub(super) async fn copy(&self, table: &Table, discovered: &Discovered) -> TableReport {
         let mut report = TableReport {
             table: table.name.to_string(),
-            mode: CopyMode::Full,
+            mode: match self.spec.options(&table.name).mode {
+                Mode::Full => CopyMode::Full,
+                Mode::Incremental { .. } => CopyMode::Incremental,
+            },
             result: Outcome::Copied,
             rows: None,
             bytes: None,
@@ -154,44 +38,62 @@ impl Runner {
         discovered: &Discovered,
         report: &mut TableReport,
     ) -> Result<(), Failure> {
-        let planned = self.plan(table, discovered).await?;
-        report.notes = planned.notes;
-        let written = &planned.destination.table;
+        let Planned {
+            statement,
+            table: written,
+            write,
+            notes,
+        } = self.plan(table, discovered).await?;
+        report.notes = notes;
+        report.mode = write.mode();
+        if let Write::Full {
+            before: Some(changes),
+            ..
+        } = &write
+        {
+            self.label(&written, changes).await?;
+        }
+        let (part, purpose) = match &write {
+            Write::Full { destination, .. } => ("table", Purpose::Write(destination.clone())),
+            Write::Merge => ("merge", Purpose::Merge),
+        };
         let settled = self
             .settle(&Work {
-                about: &["table", table.name.as_str()],
-                query: &planned.statement,
-                purpose: Purpose::Write(planned.destination.clone()),
+                about: &[part, table.name.as_str()],
+                query: &statement,
+                purpose,
             })
             .await
-            .map_err(|failure| match failure.error.contains(EMPTY_SOURCE) {
-                true => permanent(emptied(written, planned.rows_before)),
-                false => failure,
+            .map_err(|failure| match &write {
+                Write::Full { rows_before, .. } if failure.error.contains(EMPTY_SOURCE) => {
+                    permanent(emptied(&written, *rows_before))
+                }
+                _ => failure,
             })?;
         let statistics = &settled.job.statistics;
-        report.rows = Some(settled.rows);
+        report.rows = Some(match &write {
+            Write::Full { .. } => settled.rows,
+            Write::Merge => statistics.dml_rows.unwrap_or_default(),
+        });
         report.bytes = statistics.bytes_processed;
         report.slot_ms = statistics.slot_ms;
         report.duration_ms = statistics
             .started
             .zip(statistics.ended)
             .and_then(|(from, to)| u64::try_from(to.duration_since(from).as_millis()).ok());
-        if let Err(failure) = self.date(written, &settled).await {
-            report
-                .notes
-                .push(format!("The table's label is old: {}", failure.error));
+        let Some(snapshot) = statistics.started else {
+            return Ok(());
+        };
+        let labels = write.labels(snapshot, &self.settings.uid);
+        if let Err(failure) = self.label(&written, &labels).await {
+            let note = format!("The table's labels are old: {}", failure.error);
+            report.notes.push(note);
         }
         Ok(())
     }
 
-    /// Puts the time of the snapshot on a table.
-    async fn date(&self, table: &TableReference, settled: &Settled) -> Result<(), Failure> {
-        let Some(started) = settled.job.statistics.started else {
-            return Ok(());
-        };
-        let label = (SNAPSHOT_LABEL.to_owned(), started.as_second().to_string());
-        let labels = BTreeMap::from([label]);
-        let write = async || self.google.label_table(table, &labels).await;
+    async fn label(&self, table: &TableReference, changes: &LabelChanges) -> Result<(), Failure> {
+        let write = async || self.google.label_table(table, changes).await;
         again(&self.clock, &table.table, write)
             .await
             .map_err(failure)
@@ -207,39 +109,4 @@ fn emptied(destination: &TableReference, rows: u64) -> String {
     format!(
         "the source has no rows, and BigQuery holds {rows}, which are kept: if they are to go, run TRUNCATE TABLE `{project}.{dataset}.{table}` in BigQuery, and the next run goes through"
     )
-}
-
-fn columns(schema: google::Schema) -> Vec<DestinationColumn> {
-    let column = |field: google::Field| DestinationColumn {
-        name: field.name,
-        type_name: field.kind,
-        mode: match field.mode {
-            FieldMode::Nullable => ColumnMode::Nullable,
-            FieldMode::Required => ColumnMode::Required,
-            FieldMode::Repeated => ColumnMode::Repeated,
-        },
-    };
-    schema.into_iter().map(column).collect()
-}
-
-fn destination(table: TableReference, write: &SchemaWrite) -> google::Destination {
-    let (disposition, create) = match write.disposition {
-        WriteDisposition::WriteEmpty => {
-            (google::WriteDisposition::Empty, CreateDisposition::IfNeeded)
-        }
-        WriteDisposition::WriteTruncateData => (
-            google::WriteDisposition::TruncateData,
-            CreateDisposition::Never,
-        ),
-    };
-    let update = |option: &UpdateOption| match option {
-        UpdateOption::AllowFieldAddition => SchemaUpdate::FieldAddition,
-        UpdateOption::AllowFieldRelaxation => SchemaUpdate::FieldRelaxation,
-    };
-    google::Destination {
-        table,
-        write: disposition,
-        create,
-        schema_update: write.options.iter().map(update).collect(),
-    }
 }

@@ -238,11 +238,15 @@ async fn tables_are_listed_read_and_labelled() {
     assert_eq!(seen.schema[0].mode, FieldMode::Required);
     assert!(!seen.schema[0].is_guarded && seen.schema[1].is_guarded);
     assert_eq!(client.table(&table()).await.unwrap(), None);
-    let labels = [("pipewright".to_owned(), "x".to_owned())].into();
+    let labels = [("pipewright", Some("x".to_owned())), ("old", None)];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value)).into();
     client.label_table(&table(), &labels).await.unwrap();
     let error = client.table_names("team-a", "gone").await.unwrap_err();
     assert!(matches!(error, GoogleError::NotFound { .. }));
     let traffic = server.wire().traffic();
-    assert_eq!(sent(&traffic[4]), json!({"labels": {"pipewright": "x"}}));
+    assert_eq!(
+        sent(&traffic[4]),
+        json!({"labels": {"pipewright": "x", "old": null}})
+    );
     assert!(traffic[4].uri.ends_with("/tables/Gr%C3%B6%C3%9Fe%20x"));
 }

@@ -13,6 +13,7 @@
 
 mod catalog;
 mod conditions;
+mod incremental;
 mod names;
 mod runner;
 mod server;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use axum::http::StatusCode;
 use pipewright::sandbox::google::{Google, Options, Stored};
 use pipewright::sandbox::server::Fault;
-use pipewright::sync::{Outcome, RunReport, TableReport};
+use pipewright::sync::{CopyMode, Outcome, RunReport, TableReport};
 use serde_json::json;
 
 use crate::server::{FIXTURE, SCHEMA, Server, server};
@@ -19,18 +19,18 @@ const PROJECT: &str = "acme-orders";
 const INSTANCE: &str = "acme-orders:europe-west1:main";
 
 /// A database of its own, and a BigQuery that is connected to it.
-struct House {
-    server: Arc<Server>,
-    google: Google,
+pub struct House {
+    pub server: Arc<Server>,
+    pub google: Google,
     database: String,
     schema: &'static str,
 }
 
 /// What one run came to.
-struct Ran {
-    code: Option<i32>,
-    report: RunReport,
-    said: String,
+pub struct Ran {
+    pub code: Option<i32>,
+    pub report: RunReport,
+    pub said: String,
 }
 
 const SHOP: &str = r#"
@@ -89,7 +89,7 @@ impl House {
     }
 
     /// A shop of its own.
-    async fn shop(database: &str) -> Self {
+    pub async fn shop(database: &str) -> Self {
         // Whoever comes first decides; all would decide the same.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let server = server();
@@ -98,13 +98,13 @@ impl House {
         Self::of(database, "shop").await
     }
 
-    fn sql(&self, sql: &str) {
+    pub fn sql(&self, sql: &str) {
         let sql = format!("SET search_path TO shop; {sql}");
         self.server.run(&self.database, &sql);
     }
 
     /// One attempt of the run `uid`.
-    async fn run(&self, uid: &str, changed: &[(&str, serde_json::Value)]) -> Ran {
+    pub async fn run(&self, uid: &str, changed: &[(&str, serde_json::Value)]) -> Ran {
         let folder = tempfile::tempdir().unwrap();
         let report = folder.path().join("report.json");
         let mut command = self.command(uid, changed, &report);
@@ -143,7 +143,7 @@ impl House {
         command
     }
 
-    fn table(&self, name: &str) -> Stored {
+    pub fn table(&self, name: &str) -> Stored {
         let found = self.google.table(PROJECT, "copies", name);
         found.unwrap_or_else(|| panic!("no table {name}"))
     }
@@ -158,7 +158,7 @@ impl House {
 }
 
 /// A row by its first cell.
-fn row<'t>(table: &'t Stored, first: &str) -> Vec<Option<&'t str>> {
+pub fn row<'t>(table: &'t Stored, first: &str) -> Vec<Option<&'t str>> {
     let row = table
         .rows
         .iter()
@@ -174,7 +174,7 @@ fn kinds(table: &Stored) -> Vec<(&str, &str)> {
         .collect()
 }
 
-fn of<'r>(ran: &'r Ran, table: &str) -> &'r TableReport {
+pub fn of<'r>(ran: &'r Ran, table: &str) -> &'r TableReport {
     let mut tables = ran.report.tables.iter();
     tables.find(|one| one.table == table).unwrap()
 }
@@ -356,17 +356,38 @@ async fn the_whole_fixture_is_copied_or_says_why_not() {
     assert!(copied >= 10 && rows > 0, "{:?}", ran.report);
 }
 
-/// The requests that one clean run takes.
-async fn requests(house: &House) -> usize {
+/// What a spec says beyond the usual.
+type Changed = [(&'static str, serde_json::Value)];
+
+/// Every table is there, and each of these runs writes `items` by what changed.
+fn incremental() -> [(&'static str, serde_json::Value); 1] {
+    let mode =
+        json!({"incremental": {"key": ["id"], "cursor": "id", "full_every_seconds": 604_800}});
+    [("options", json!({"items": {"mode": mode}}))]
+}
+
+/// The requests that one clean run takes, over tables that are there.
+async fn requests(house: &House, changed: &Changed) -> usize {
+    assert_eq!(house.run("first", changed).await.code, Some(0));
     house.google.wire().take_traffic();
-    assert_eq!(house.run("clean", &[]).await.code, Some(0));
+    assert_eq!(house.run("clean", changed).await.code, Some(0));
     house.google.wire().take_traffic().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_twice() {
     let house = House::shop("killed").await;
-    let requests = requests(&house).await;
+    killed_at_any_request(&house, &[], CopyMode::Full).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_request_what_changed_is_merged_once() {
+    let house = House::shop("killed_merging").await;
+    killed_at_any_request(&house, &incremental(), CopyMode::Incremental).await;
+}
+
+async fn killed_at_any_request(house: &House, changed: &Changed, mode: CopyMode) {
+    let requests = requests(house, changed).await;
     let before = house.writes();
     let mut killed = 0;
     for at in 1..=requests {
@@ -393,7 +414,7 @@ async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_
             // Every other one has its effect.
             (at % 2 == 0).then_some(Fault::Reset)
         });
-        let mut command = house.command(&uid, &[], &folder.path().join("report.json"));
+        let mut command = house.command(&uid, changed, &folder.path().join("report.json"));
         let mut child = command
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
@@ -405,8 +426,9 @@ async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_
             .unwrap();
         house.google.wire().heal();
         killed += usize::from(ended.code().is_none());
-        let ran = house.run(&uid, &[]).await;
+        let ran = house.run(&uid, changed).await;
         assert_eq!(ran.code, Some(0), "killed at request {at}\n{}", ran.said);
+        assert_eq!(of(&ran, "items").mode, mode, "killed at request {at}");
         assert_eq!(
             house.writes(),
             before + 4 * at as u64,
@@ -420,7 +442,21 @@ async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_and_refusals_that_pass_cost_time_only() {
     let house = House::shop("faults").await;
-    let requests = requests(&house).await;
+    faults_at_any_request(&house, &[]).await;
+    // And a job that fails in passing is begun again under another id.
+    house.google.fail_next_job("backendError", "try again");
+    let ran = house.run("job-fault", &[]).await;
+    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_and_refusals_merge_nothing_twice() {
+    let house = House::shop("faults_merging").await;
+    faults_at_any_request(&house, &incremental()).await;
+}
+
+async fn faults_at_any_request(house: &House, changed: &Changed) {
+    let requests = requests(house, changed).await;
     let before = house.writes();
     let mut played = 0;
     for at in 1..=requests {
@@ -438,7 +474,7 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
                 _ => Fault::ResetAfter,
             })
         });
-        let ran = house.run(&format!("fault-{at}"), &[]).await;
+        let ran = house.run(&format!("fault-{at}"), changed).await;
         house.google.wire().heal();
         assert_eq!(
             ran.code,
@@ -450,8 +486,4 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
         played += 1;
         assert_eq!(house.writes(), before + 4 * played, "fault at request {at}");
     }
-    // And a job that fails in passing is begun again under another id.
-    house.google.fail_next_job("backendError", "try again");
-    let ran = house.run("job-fault", &[]).await;
-    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
 }

@@ -71,6 +71,13 @@ async fn a_full_copy_then_what_changed_then_a_full_copy() {
     assert!(sent[1].starts_with("MERGE INTO `acme-orders`.`orders`.`items`"));
     assert!(sent[1].contains(r#"WHERE (\"id\" >= 5)"#), "{sent:?}");
 
+    let clock = noon();
+    let rehearsal = passing(&clock, runner_of(&server, &clock, &plan("look")).rehearse()).await;
+    let said = rehearsal.unwrap().to_string();
+    let merges = "-- items: merges what changed into acme-orders.orders.items\nMERGE INTO";
+    assert!(said.contains(merges), "{said}");
+    assert_eq!(written(&world)[0], ("items".to_owned(), 2));
+
     // A week later.
     set("pipewright_full", "1766620800");
     let due = attempt_of(&server, &plan("week")).await;

@@ -29,7 +29,7 @@ mod types;
 pub use catalog::{
     CELLS, Catalog, CatalogError, Category, Cells, Column, Kind, SchemaState, Table, catalog_query,
 };
-pub use choose::{Choice, NothingToCopy, Skipped, choose};
+pub use choose::{Choice, NothingToCopy, Skipped, choose, held};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
 pub use guard::{Filter, FilterError, check_filter, filter};

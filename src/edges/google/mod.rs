@@ -34,7 +34,7 @@ pub use job::{
     Purpose, QueryJob, ResultPage, SchemaUpdate, WriteDisposition,
 };
 pub use policy::{Binding, Policy, PolicyTarget};
-pub use table::{Field, FieldMode, Schema, Table, TableKind, TableReference};
+pub use table::{Field, FieldMode, ListedTable, Schema, Table, TableKind, TableReference};
 pub use token::TokenSource;
 
 use http::Http;

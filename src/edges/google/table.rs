@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::GoogleClient;
-use super::answer::{SchemaAnswer, number};
+use super::answer::{SchemaAnswer, moment, number};
 use super::error::GoogleError;
 use super::http::{Call, below};
 
@@ -109,6 +110,13 @@ pub enum TableKind {
     Other(String),
 }
 
+/// What a list of tables says of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTable {
+    pub name: String,
+    pub created: Option<Timestamp>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -135,6 +143,8 @@ struct ListAnswer {
 #[serde(rename_all = "camelCase")]
 struct ItemAnswer {
     table_reference: ReferenceAnswer,
+    #[serde(default)]
+    creation_time: Value,
 }
 
 #[derive(Deserialize)]
@@ -162,16 +172,16 @@ impl GoogleClient {
         }
     }
 
-    /// The names of everything in a dataset, views included.
+    /// Everything in a dataset, views included.
     ///
     /// # Errors
     /// [`GoogleError::NotFound`] without the dataset.
-    pub async fn table_names(
+    pub async fn tables(
         &self,
         project: &str,
         dataset: &str,
-    ) -> Result<Vec<String>, GoogleError> {
-        let mut names = Vec::new();
+    ) -> Result<Vec<ListedTable>, GoogleError> {
+        let mut tables = Vec::new();
         let mut page: Option<String> = None;
         loop {
             let mut url = self.tables_url(project, dataset, None)?;
@@ -184,11 +194,13 @@ impl GoogleClient {
             }
             let attempt = format!("list the tables of {project}.{dataset}");
             let answer: ListAnswer = self.http.call(Call::new(attempt, Method::GET, url)).await?;
-            let ids = answer.tables.into_iter();
-            names.extend(ids.map(|item| item.table_reference.table_id));
+            tables.extend(answer.tables.into_iter().map(|item| ListedTable {
+                name: item.table_reference.table_id,
+                created: moment(&item.creation_time),
+            }));
             match answer.next_page_token.filter(|token| !token.is_empty()) {
                 Some(next) => page = Some(next),
-                None => return Ok(names),
+                None => return Ok(tables),
             }
         }
     }

@@ -31,6 +31,24 @@ pub(super) fn failure(error: GoogleError) -> Failure {
     }
 }
 
+/// The same for one of the first calls of a run. Whoever has just been granted something may be
+/// refused for some minutes, and the next attempt is not.
+pub(super) fn first_failure(error: GoogleError) -> Failure {
+    let refused = matches!(error, GoogleError::Forbidden { .. });
+    let failure = failure(error);
+    match refused {
+        true => fresh(&failure.error),
+        false => failure,
+    }
+}
+
+/// A refusal that may only mean that a grant has not arrived.
+pub(super) fn fresh(refusal: &str) -> Failure {
+    transient(format!(
+        "{refusal}; a grant takes some minutes to arrive, so another attempt is worth it"
+    ))
+}
+
 /// Whether to ask again. An answer that can not be read may have been cut off on its way.
 pub(super) fn passes(error: &GoogleError) -> bool {
     error.is_transient() || matches!(error, GoogleError::Decode { .. })

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
+use crate::edges::google::{DatabaseKind, GoogleError, ListedTable, Purpose};
 use crate::name::PgName;
-use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
+use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, held, table_id};
 
-use super::Runner;
-use super::calls::{again, failure, permanent};
-use super::watch::Work;
+use super::calls::{again, first_failure, permanent};
+use super::watch::{Refusal, Work};
+use super::{Runner, Settings};
 
 /// What a query answered.
 pub(super) struct Answer {
@@ -39,8 +39,16 @@ impl Runner {
     /// Reads all that the run depends on. Nothing of the schema is read before it is sure that
     /// the connection leads where it did when the pipeline was approved.
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
-        let (choice, began) = self.choose().await?;
-        let present = self.present().await?;
+        let (catalog, began) = self.catalog().await?;
+        let mut choice = self.chosen(&catalog)?;
+        let listed = self.listed().await?;
+        // What an earlier attempt made is not what the run found.
+        let found = listed.iter();
+        let found = found.filter(|one| one.created.is_none_or(|created| created < began));
+        let found: BTreeSet<String> = found.map(|one| one.name.clone()).collect();
+        let held = held(&catalog, &self.spec, &found);
+        choice.hold(&held, &self.settings.tables);
+        let present = listed.into_iter().map(|one| one.name).collect();
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
             let id = table_id(&table.name);
@@ -55,18 +63,29 @@ impl Runner {
         })
     }
 
-    /// The tables of the run, and what is to be said about it; with when the run began.
-    pub(super) async fn choose(&self) -> Result<(Choice, Timestamp), Failure> {
+    /// The schema as it is, and when the run began.
+    async fn catalog(&self) -> Result<(Catalog, Timestamp), Failure> {
         self.guard().await?;
         let spec = &self.spec;
         let statement = catalog_statement(&spec.connection, &spec.schema);
         // Another version may ask for more in the middle of a run: its answer is another one.
-        let about = ["catalog", statement.as_str()];
-        let answer = self.read(&about, statement.as_str()).await?;
-        let catalog = Catalog::from_rows(&answer.rows).map_err(permanent)?;
-        let choice = choose(&catalog, &spec.schema, &spec.tables, &self.settings.tables);
+        let query = statement.as_str();
+        let about = ["catalog", query];
+        let answer = self.read(&about, query, Refusal::MayPass).await?;
         let began = answer.created.unwrap_or_else(|| self.clock.now());
-        Ok((choice.map_err(permanent)?, began))
+        let catalog = Catalog::from_rows(&answer.rows).map_err(permanent)?;
+        Ok((catalog, began))
+    }
+
+    /// The tables of the run, whatever is in the dataset.
+    pub(super) async fn choose(&self) -> Result<Choice, Failure> {
+        let (catalog, _) = self.catalog().await?;
+        self.chosen(&catalog)
+    }
+
+    fn chosen(&self, catalog: &Catalog) -> Result<Choice, Failure> {
+        let Settings { tables, .. } = &self.settings;
+        choose(catalog, &self.spec.schema, &self.spec.tables, tables).map_err(permanent)
     }
 
     /// A connection can be pointed elsewhere after its pipeline was approved: then whatever it
@@ -81,7 +100,7 @@ impl Runner {
                 .await
         };
         let found = again(&self.clock, "connection", read).await;
-        let Some(found) = found.map_err(failure)? else {
+        let Some(found) = found.map_err(first_failure)? else {
             return Err(permanent(format!("there is no connection {name}")));
         };
         if found.kind != DatabaseKind::Postgres {
@@ -100,26 +119,32 @@ impl Runner {
         Ok(())
     }
 
-    async fn present(&self) -> Result<BTreeSet<String>, Failure> {
+    async fn listed(&self) -> Result<Vec<ListedTable>, Failure> {
         let (project, dataset) = (self.spec.project.as_str(), self.spec.dataset.as_str());
-        let read = async || self.google.table_names(project, dataset).await;
+        let read = async || self.google.tables(project, dataset).await;
         match again(&self.clock, "tables", read).await {
-            Ok(names) => Ok(names.into_iter().collect()),
+            Ok(tables) => Ok(tables),
             Err(GoogleError::NotFound { .. }) => Err(permanent(format!(
                 "there is no dataset {project}.{dataset}: applying the pipeline makes it"
             ))),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(first_failure(error)),
         }
     }
 
     /// The rows of a query. For answers about tables: theirs never come here.
-    pub(super) async fn read(&self, about: &[&str], query: &str) -> Result<Answer, Failure> {
+    pub(super) async fn read(
+        &self,
+        about: &[&str],
+        query: &str,
+        refusal: Refusal,
+    ) -> Result<Answer, Failure> {
         let purpose = Purpose::Read;
         let settled = self
             .settle(&Work {
                 about,
                 query,
                 purpose,
+                refusal,
             })
             .await?;
         let mut rows = Vec::new();

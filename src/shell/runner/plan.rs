@@ -15,6 +15,7 @@ use crate::sync::{
 
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
+use super::watch::Refusal;
 use super::{Runner, label};
 
 /// A table that is ready to be written.
@@ -186,7 +187,8 @@ impl Runner {
     ) -> Result<Extent, Failure> {
         let statement = watermark_statement(&self.destination(copy), &incremental.cursor);
         let about = ["watermark", table.name.as_str()];
-        let answer = self.read(&about, statement.as_str()).await?;
+        let query = statement.as_str();
+        let answer = self.read(&about, query, Refusal::Lasts).await?;
         let highest = answer.rows.first().and_then(|row| row.get("highest"));
         let Some(highest) = highest.and_then(Option::as_deref) else {
             return Ok(Extent::Full(WhyFull::Empty));

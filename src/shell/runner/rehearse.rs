@@ -12,7 +12,7 @@ use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
 use super::plan::{Planned, Write};
-use super::watch::Work;
+use super::watch::{Refusal, Work};
 
 /// What a run would do.
 pub struct Rehearsal {
@@ -60,6 +60,7 @@ impl Runner {
                     Write::Full { destination, .. } => Some(destination.clone()),
                     Write::Merge => None,
                 }),
+                refusal: Refusal::Lasts,
             },
         );
         let check = async || self.google.insert_job(&job).await;
@@ -75,7 +76,7 @@ impl Runner {
     /// # Errors
     /// If no table could be looked at.
     pub async fn schemas(&self) -> Result<Schemas, Failure> {
-        let (choice, _) = self.choose().await?;
+        let choice = self.choose().await?;
         let copy = |table: &Table| {
             let options = self.spec.options(&table.name);
             let copy = copy_of(table, &options.columns).map_err(permanent);

@@ -8,7 +8,7 @@ use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
 use super::plan::{Planned, Write};
-use super::watch::Work;
+use super::watch::{Refusal, Work};
 
 impl Runner {
     /// Plans a table, writes it, and says what became of it.
@@ -62,6 +62,7 @@ impl Runner {
                 about: &[part, table.name.as_str()],
                 query: &statement,
                 purpose,
+                refusal: Refusal::Lasts,
             })
             .await
             .map_err(|failure| match &write {

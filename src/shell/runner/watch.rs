@@ -12,7 +12,7 @@ use crate::edges::google::{
 use crate::retry::Backoff;
 use crate::sync::{Failure, Found, JobId, Next, next};
 
-use super::calls::{again, failure, passes, transient};
+use super::calls::{again, failure, first_failure, fresh, passes, transient};
 use super::{JOB_TIMEOUT, Runner};
 
 /// Jobs that one process begins for the same query; the next attempt of the run goes on.
@@ -28,7 +28,19 @@ pub(super) struct Work<'a> {
     pub(super) about: &'a [&'a str],
     pub(super) query: &'a str,
     pub(super) purpose: Purpose,
+    pub(super) refusal: Refusal,
 }
+
+/// What it means that the work is refused for lack of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It needs grants that nothing of the run has shown to be there: they may be on their way.
+    MayPass,
+    Lasts,
+}
+
+/// BigQuery's word for it in a job.
+const REFUSED: &str = "accessDenied";
 
 /// A query that succeeded.
 pub(super) struct Settled {
@@ -39,6 +51,7 @@ pub(super) struct Settled {
 }
 
 /// Who began a job.
+#[derive(Clone, Copy)]
 enum Began {
     Here,
     Before,
@@ -67,7 +80,15 @@ impl Runner {
                 JobState::Failed(error) => format!("{} ({})", error.message, error.reason),
                 _ => format!("job {id} did not end"),
             };
-            let another = match next(&id, &found) {
+            let refused = matches!(&found, Found::Failed { reason, .. } if reason == REFUSED);
+            let decided = match (next(&id, &found), work.refusal) {
+                (Next::Report(_), Refusal::MayPass) if refused => match (began, id.another()) {
+                    (Began::Before, Some(another)) => Next::Start(another),
+                    _ => return Err(fresh(&said)),
+                },
+                (decided, _) => decided,
+            };
+            let another = match decided {
                 Next::Use => {
                     return Ok(Settled {
                         reference,
@@ -129,6 +150,9 @@ impl Runner {
                 // An insert of ours was heard after all.
                 Err(GoogleError::AlreadyExists { .. }) => return Ok(Began::Here),
                 Err(error) if passes(&error) => error,
+                Err(error) if work.refusal == Refusal::MayPass => {
+                    return Err(first_failure(error));
+                }
                 Err(error) => return Err(failure(error)),
             };
             if let Ok(Some(_)) = self.google.job(reference).await {

@@ -224,15 +224,23 @@ async fn tables_are_listed_read_and_labelled() {
             200,
             json!({"tables": [item("a"), item("b")], "nextPageToken": "2"}),
         ),
-        (200, json!({"tables": [item("c")]})),
+        (
+            200,
+            json!({"tables": [{
+                "tableReference": {"tableId": "c"}, "creationTime": "1767225600001",
+            }]}),
+        ),
         (200, read),
         (404, google_error("notFound", "Not found: Table")),
         (200, json!({})),
         (404, google_error("notFound", "Not found: Dataset")),
     ])
     .await;
-    let names = client.table_names("team-a", "orders").await.unwrap();
+    let tables = client.tables("team-a", "orders").await.unwrap();
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
+    let created = "2026-01-01T00:00:00.001Z".parse().unwrap();
+    assert_eq!(tables[2].created, Some(created));
     let seen = client.table(&table()).await.unwrap().unwrap();
     assert_eq!((seen.rows, seen.bytes), (12, 900));
     assert_eq!(seen.schema[0].mode, FieldMode::Required);
@@ -241,7 +249,7 @@ async fn tables_are_listed_read_and_labelled() {
     let labels = [("pipewright", Some("x".to_owned())), ("old", None)];
     let labels = labels.map(|(key, value)| (key.to_owned(), value)).into();
     client.label_table(&table(), &labels).await.unwrap();
-    let error = client.table_names("team-a", "gone").await.unwrap_err();
+    let error = client.tables("team-a", "gone").await.unwrap_err();
     assert!(matches!(error, GoogleError::NotFound { .. }));
     let traffic = server.wire().traffic();
     assert_eq!(

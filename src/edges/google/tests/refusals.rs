@@ -143,8 +143,16 @@ async fn a_refused_metadata_token_is_asked_for_anew() {
         .fail_with(|_, _| Some(Fault::Refuse(StatusCode::UNAUTHORIZED, String::new())));
     let error = client.dataset("team-a", "orders").await.unwrap_err();
     assert!(matches!(error, GoogleError::Forbidden { .. }));
-    google.wire().heal();
+    // The fresh one was refused as well.
+    assert_eq!(google.wire().take_traffic().len(), 2);
+    assert_eq!(server.wire().take_traffic().len(), 2);
+    let mut refusals = 1;
+    google.wire().fail_with(move |_, _| {
+        refusals -= 1;
+        (refusals >= 0).then(|| Fault::Refuse(StatusCode::UNAUTHORIZED, String::new()))
+    });
     client.dataset("team-a", "orders").await.unwrap();
+    assert_eq!(google.wire().take_traffic().len(), 2);
     assert_eq!(server.wire().traffic().len(), 2);
 }
 

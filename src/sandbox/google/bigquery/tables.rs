@@ -22,6 +22,8 @@ pub(in super::super) struct Table {
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Vec<Option<String>>>,
     pub(super) labels: BTreeMap<String, String>,
+    /// In milliseconds since 1970.
+    pub(super) created: String,
     /// How often it was written to, and on which day last.
     written: (i64, u32),
     /// How often it was written to in all.
@@ -87,6 +89,7 @@ impl Table {
             "numRows": self.rows.len().to_string(),
             "numBytes": self.bytes().to_string(),
             "labels": self.labels,
+            "creationTime": self.created,
         })
     }
 }
@@ -235,12 +238,16 @@ pub(in super::super) async fn list(
 ) -> Answer {
     let world = world.lock();
     known(&world, &project, &dataset)?;
-    let of = |name: &&TableName| name.project == project && name.dataset == dataset;
-    let all = world.tables.keys().filter(of).map(|name| {
+    let all = world.tables.iter();
+    let all = all.filter(|(name, _)| name.project == project && name.dataset == dataset);
+    let all = all.map(|(name, table)| {
         let reference = json!({"projectId": project, "datasetId": dataset, "tableId": name.table});
         (
             name.table.clone(),
-            json!({"kind": "bigquery#table", "tableReference": reference, "type": "TABLE"}),
+            json!({
+                "kind": "bigquery#table", "tableReference": reference, "type": "TABLE",
+                "creationTime": table.created,
+            }),
         )
     });
     let all: Vec<(String, Value)> = all.collect();

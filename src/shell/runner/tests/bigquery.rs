@@ -27,6 +27,8 @@ pub(super) struct World {
     /// What `MAX` of a table's cursor is.
     pub(super) highest: BTreeMap<String, String>,
     pub(super) database: String,
+    /// Why the next job that reads fails.
+    pub(super) refused: Option<(&'static str, &'static str)>,
     /// For the next jobs that write: a reason to fail for each.
     pub(super) failures: Vec<(&'static str, &'static str)>,
     /// Whether jobs that write stay running.
@@ -93,9 +95,14 @@ async fn connection(State(world): State<Shared>) -> Json<Value> {
 
 async fn list(State(world): State<Shared>) -> Json<Value> {
     let world = lock(&world);
+    // A day before the run began, or after.
+    let created = |name: &str| match world.written.contains_key(name) {
+        true => "1767225600001",
+        false => "1767139200000",
+    };
     let tables = world.dataset.keys();
     let tables: Vec<Value> = tables
-        .map(|name| json!({"tableReference": {"tableId": name}}))
+        .map(|name| json!({"tableReference": {"tableId": name}, "creationTime": created(name)}))
         .collect();
     Json(json!({"tables": tables}))
 }
@@ -178,6 +185,9 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
             world.dataset.insert(table.to_owned(), job.rows);
             *world.written.entry(table.to_owned()).or_default() += 1;
         }
+    }
+    if job.sent["configuration"]["query"]["destinationTable"].is_null() && job.error.is_none() {
+        job.error = world.refused.take();
     }
     let answer = job.answer();
     world.jobs.insert(id, job);

@@ -3,6 +3,7 @@
 
 mod bigquery;
 mod incremental;
+mod refusals;
 
 use std::sync::{Arc, Mutex};
 

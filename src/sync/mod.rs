@@ -9,6 +9,7 @@
 
 mod catalog;
 mod choose;
+mod chunks;
 mod columns;
 mod failure;
 mod guard;
@@ -30,6 +31,7 @@ pub use catalog::{
     CELLS, Catalog, CatalogError, Category, Cells, Column, Kind, SchemaState, Table, catalog_query,
 };
 pub use choose::{Choice, NothingToCopy, Skipped, choose, held};
+pub use chunks::{chunk_count, chunk_id};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
 pub use guard::{Filter, FilterError, check_filter, filter};

@@ -12,6 +12,7 @@
 )]
 
 mod catalog;
+mod chunks;
 mod conditions;
 mod incremental;
 mod names;

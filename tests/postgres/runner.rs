@@ -15,7 +15,9 @@ use serde_json::json;
 use crate::server::{FIXTURE, SCHEMA, Server, server};
 
 const TOKEN: &str = "ya29.a-token";
-const PROJECT: &str = "acme-orders";
+pub const PROJECT: &str = "acme-orders";
+/// Among what is changed of a spec: no key of it, but a variable of the runner's.
+pub const CHUNK_BYTES: &str = "PIPEWRIGHT_CHUNK_BYTES";
 const INSTANCE: &str = "acme-orders:europe-west1:main";
 
 /// A database of its own, and a BigQuery that is connected to it.
@@ -127,7 +129,8 @@ impl House {
             "instance": INSTANCE, "location": "eu", "dataset": "copies",
             "database": self.database, "schema": self.schema, "tables": "all",
         });
-        for (key, value) in changed {
+        let chunk_bytes = changed.iter().find(|(key, _)| *key == CHUNK_BYTES);
+        for (key, value) in changed.iter().filter(|(key, _)| *key != CHUNK_BYTES) {
             spec[key] = value.clone();
         }
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
@@ -140,6 +143,9 @@ impl House {
             .env("PIPEWRIGHT_BIGQUERY_URL", self.google.url())
             .env("PIPEWRIGHT_BIGQUERY_CONNECTION_URL", self.google.url())
             .env("PIPEWRIGHT_REPORT", report);
+        if let Some((_, bytes)) = chunk_bytes {
+            command.env(CHUNK_BYTES, bytes.to_string());
+        }
         command
     }
 
@@ -357,7 +363,7 @@ async fn the_whole_fixture_is_copied_or_says_why_not() {
 }
 
 /// What a spec says beyond the usual.
-type Changed = [(&'static str, serde_json::Value)];
+pub type Changed = [(&'static str, serde_json::Value)];
 
 /// Every table is there, and each of these runs writes `items` by what changed.
 fn incremental() -> [(&'static str, serde_json::Value); 1] {
@@ -386,7 +392,7 @@ async fn killed_at_any_request_what_changed_is_merged_once() {
     killed_at_any_request(&house, &incremental(), CopyMode::Incremental).await;
 }
 
-async fn killed_at_any_request(house: &House, changed: &Changed, mode: CopyMode) {
+pub async fn killed_at_any_request(house: &House, changed: &Changed, mode: CopyMode) {
     let requests = requests(house, changed).await;
     let before = house.writes();
     let mut killed = 0;
@@ -455,7 +461,7 @@ async fn lost_answers_and_refusals_merge_nothing_twice() {
     faults_at_any_request(&house, &incremental()).await;
 }
 
-async fn faults_at_any_request(house: &House, changed: &Changed) {
+pub async fn faults_at_any_request(house: &House, changed: &Changed) {
     let requests = requests(house, changed).await;
     let before = house.writes();
     let mut played = 0;

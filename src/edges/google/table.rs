@@ -1,5 +1,5 @@
-//! BigQuery tables as they stand: schema, size and labels. Their rows are never read here, and no table
-//! is ever deleted.
+//! BigQuery tables as they stand: schema, size and labels. Their rows are never read here, and none of
+//! them is ever deleted.
 
 use std::collections::BTreeMap;
 
@@ -220,7 +220,7 @@ impl GoogleClient {
         self.http.call::<IgnoredAny>(call).await.map(|_| ())
     }
 
-    fn tables_url(
+    pub(super) fn tables_url(
         &self,
         project: &str,
         dataset: &str,

@@ -18,7 +18,7 @@ pub(super) struct Answer {
     /// By the names of the columns.
     pub(super) rows: Vec<Cells>,
     /// When its job was made.
-    created: Option<Timestamp>,
+    pub(super) created: Option<Timestamp>,
 }
 
 /// Rows of the catalog in one answer; each is small.

@@ -10,6 +10,7 @@
 
 mod calls;
 mod discover;
+mod chunks;
 mod plan;
 mod rehearse;
 mod table;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub uid: String,
     /// Tables at a time.
     pub parallel: NonZeroUsize,
+    /// Tables that are larger at the source are read in chunks of about so many bytes; 0 for none.
+    pub chunk_bytes: u64,
     /// Only these tables; empty for all of the run's.
     pub tables: BTreeSet<PgName>,
 }

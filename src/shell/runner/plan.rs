@@ -9,11 +9,13 @@ use crate::pipeline::Mode;
 use crate::sync::{
     ColumnMode, CopyMode, Destination, DestinationColumn, Failure, Incremental, LONGEST_STATEMENT,
     LabelChanges, Marks, Rows, SchemaDecision, SchemaWrite, Since, Table, TableCopy, UpdateOption,
-    WhyFull, WriteDisposition, compare, copy_of, filter, fingerprint, inner_select,
-    merge_statement, select_statement, select_unless_empty_statement, watermark_statement,
+    WhyFull, WriteDisposition, chunk_count, chunk_key, compare, copy_of, filter, fingerprint,
+    inner_select, merge_statement, select_statement, select_unless_empty_statement,
+    watermark_statement,
 };
 
 use super::calls::{again, failure, permanent};
+use super::chunks::Cut;
 use super::discover::Discovered;
 use super::watch::Refusal;
 use super::{Runner, label};
@@ -36,6 +38,8 @@ pub(super) enum Write {
         rows_before: u64,
         /// Labels to change before anything is written.
         before: Option<LabelChanges>,
+        /// If it is too large for one statement.
+        cut: Option<Cut>,
         /// Of an incremental table: what the next copies must have in common with this one.
         fingerprint: Option<String>,
     },
@@ -104,6 +108,9 @@ impl Runner {
             .as_ref()
             .map(|existing| Marks::of(&existing.labels));
         let marks = marks.unwrap_or_default();
+        let is_guarded = existing
+            .as_ref()
+            .is_some_and(|existing| is_guarded(&existing.schema));
         let columns = existing.map(|existing| columns(existing.schema));
         let decision = compare(
             columns.as_deref(),
@@ -160,14 +167,50 @@ impl Runner {
                 statement.len()
             )));
         }
-        let write = match rows.since {
-            Some(_) => Write::Merge,
-            None => Write::Full {
+        let write = if rows.since.is_some() {
+            Write::Merge
+        } else {
+            let count = chunk_count(table.bytes, self.settings.chunk_bytes);
+            let way = (count > 1).then(|| {
+                // What changes while the chunks are read would be before the highest cursor.
+                if incremental.is_some() {
+                    return Err("it is incremental");
+                }
+                if is_guarded {
+                    return Err(
+                        "policy tags guard its columns, and would not guard staging tables",
+                    );
+                }
+                let key = chunk_key(table, &copy);
+                key.map(|key| key.column.name.clone())
+                    .ok_or("no unique key begins with a whole number that is copied")
+            });
+            let key = match way {
+                None => None,
+                Some(Ok(key)) => Some(key),
+                Some(Err(why)) => {
+                    notes.push(format!("Large, and copied by one statement: {why}."));
+                    None
+                }
+            };
+            if let Some(key) = &key {
+                notes.push(format!(
+                    "Read in up to {count} chunks by `{key}`, each of them its own snapshot."
+                ));
+            }
+            Write::Full {
                 destination: destination(reference.clone(), &write),
                 rows_before,
                 before: marks.before_full(),
                 fingerprint: print,
-            },
+                cut: key.map(|key| Cut {
+                    key,
+                    count,
+                    copy,
+                    rows,
+                    nulls: write.nulls,
+                }),
+            }
         };
         Ok(Planned {
             statement,
@@ -230,6 +273,11 @@ impl Runner {
             existing => Ok(existing),
         }
     }
+}
+
+fn is_guarded(schema: &google::Schema) -> bool {
+    let guarded = |field: &google::Field| field.is_guarded || is_guarded(&field.fields);
+    schema.iter().any(guarded)
 }
 
 fn incremental(

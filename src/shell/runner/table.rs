@@ -1,14 +1,17 @@
 //! One table: from what the catalog says of it to rows that stand in BigQuery.
 
+use jiff::Timestamp;
+
 use crate::edges::google::{Purpose, TableReference};
 use crate::pipeline::Mode;
 use crate::sync::{CopyMode, EMPTY_SOURCE, Failure, LabelChanges, Outcome, Table, TableReport};
 
 use super::Runner;
 use super::calls::{again, failure, permanent};
+use super::chunks::ChunksFailure;
 use super::discover::Discovered;
 use super::plan::{Planned, Write};
-use super::watch::{Refusal, Work};
+use super::watch::{Refusal, Settled, Work};
 
 impl Runner {
     /// Plans a table, writes it, and says what became of it.
@@ -53,36 +56,13 @@ impl Runner {
         {
             self.label(&written, changes).await?;
         }
-        let (part, purpose) = match &write {
-            Write::Full { destination, .. } => ("table", Purpose::Write(destination.clone())),
-            Write::Merge => ("merge", Purpose::Merge),
-        };
-        let settled = self
-            .settle(&Work {
-                about: &[part, table.name.as_str()],
-                query: &statement,
-                purpose,
-                refusal: Refusal::Lasts,
-            })
-            .await
-            .map_err(|failure| match &write {
-                Write::Full { rows_before, .. } if failure.error.contains(EMPTY_SOURCE) => {
-                    permanent(emptied(&written, *rows_before))
-                }
-                _ => failure,
-            })?;
-        let statistics = &settled.job.statistics;
-        report.rows = Some(match &write {
-            Write::Full { .. } => settled.rows,
-            Write::Merge => statistics.dml_rows.unwrap_or_default(),
-        });
-        report.bytes = statistics.bytes_processed;
-        report.slot_ms = statistics.slot_ms;
-        report.duration_ms = statistics
-            .started
-            .zip(statistics.ended)
-            .and_then(|(from, to)| u64::try_from(to.duration_since(from).as_millis()).ok());
-        let Some(snapshot) = statistics.started else {
+        let cost = self.carry_out(table, &written, &statement, &write, report);
+        let cost = cost.await?;
+        report.rows = Some(cost.rows);
+        report.bytes = cost.bytes;
+        report.slot_ms = cost.slot_ms;
+        report.duration_ms = cost.duration_ms;
+        let Some(snapshot) = cost.snapshot else {
             return Ok(());
         };
         let labels = write.labels(snapshot, &self.settings.uid);
@@ -93,11 +73,100 @@ impl Runner {
         Ok(())
     }
 
+    async fn carry_out(
+        &self,
+        table: &Table,
+        written: &TableReference,
+        statement: &str,
+        write: &Write,
+        report: &mut TableReport,
+    ) -> Result<Cost, Failure> {
+        if let Write::Full {
+            destination,
+            rows_before,
+            cut: Some(cut),
+            ..
+        } = write
+        {
+            let copied = self.copy_in_chunks(table, cut, destination, *rows_before);
+            match copied.await {
+                Ok(Some(cost)) => {
+                    report.mode = CopyMode::Chunked;
+                    return Ok(cost);
+                }
+                Ok(None) => {}
+                Err(ChunksFailure::Emptied) => {
+                    return Err(permanent(emptied(written, *rows_before)));
+                }
+                Err(ChunksFailure::Other(failure)) => return Err(failure),
+            }
+        }
+        let (what, purpose) = match write {
+            Write::Full { destination, .. } => ("table", Purpose::Write(destination.clone())),
+            Write::Merge => ("merge", Purpose::Merge),
+        };
+        let work = Work {
+            about: &[what, table.name.as_str()],
+            query: statement,
+            purpose,
+            refusal: Refusal::Lasts,
+        };
+        let settled = self.settle(&work).await.map_err(|failure| match write {
+            Write::Full { rows_before, .. } if failure.error.contains(EMPTY_SOURCE) => {
+                permanent(emptied(written, *rows_before))
+            }
+            _ => failure,
+        })?;
+        let mut cost = Cost::of(&settled);
+        if let Write::Merge = write {
+            cost.rows = settled.job.statistics.dml_rows.unwrap_or_default();
+        }
+        Ok(cost)
+    }
+
     async fn label(&self, table: &TableReference, changes: &LabelChanges) -> Result<(), Failure> {
         let write = async || self.google.label_table(table, changes).await;
         again(&self.clock, &table.table, write)
             .await
             .map_err(failure)
+    }
+}
+
+/// What was copied, and what that cost.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Cost {
+    pub(super) rows: u64,
+    bytes: Option<u64>,
+    slot_ms: Option<u64>,
+    duration_ms: Option<u64>,
+    /// As of when the rows are.
+    pub(super) snapshot: Option<Timestamp>,
+}
+
+impl Cost {
+    pub(super) fn of(settled: &Settled) -> Self {
+        let statistics = &settled.job.statistics;
+        let took = statistics.started.zip(statistics.ended);
+        Self {
+            rows: settled.rows,
+            bytes: statistics.bytes_processed,
+            slot_ms: statistics.slot_ms,
+            duration_ms: took
+                .and_then(|(from, to)| u64::try_from(to.duration_since(from).as_millis()).ok()),
+            snapshot: statistics.started,
+        }
+    }
+
+    /// Both, one after the other. As of when the rows are stays what it was.
+    pub(super) fn add(&mut self, other: &Self) {
+        let sum = |ours: Option<u64>, theirs: Option<u64>| match (ours, theirs) {
+            (Some(ours), Some(theirs)) => Some(ours.saturating_add(theirs)),
+            (ours, theirs) => ours.or(theirs),
+        };
+        self.rows = self.rows.saturating_add(other.rows);
+        self.bytes = sum(self.bytes, other.bytes);
+        self.slot_ms = sum(self.slot_ms, other.slot_ms);
+        self.duration_ms = sum(self.duration_ms, other.duration_ms);
     }
 }
 

@@ -68,14 +68,7 @@ impl Runner {
             let began = self.begin(&reference, work).await?;
             let (job, rows) = self.wait(&reference).await?;
             self.running().remove(&reference);
-            let found = match &job.state {
-                JobState::Pending | JobState::Running => Found::Running,
-                JobState::Succeeded => Found::Succeeded,
-                JobState::Failed(error) => Found::Failed {
-                    reason: error.reason.clone(),
-                    message: error.message.clone(),
-                },
-            };
+            let found = found(&job.state);
             let said = match &job.state {
                 JobState::Failed(error) => format!("{} ({})", error.message, error.reason),
                 _ => format!("job {id} did not end"),
@@ -116,6 +109,23 @@ impl Runner {
                 self.clock.sleep(delay).await;
             }
             id = another;
+        }
+    }
+
+    /// Whether a job for this was begun, and is not known to have to be begun again.
+    pub(super) async fn is_begun(&self, about: &[&str]) -> Result<bool, Failure> {
+        let mut id = JobId::first(&self.settings.uid, about);
+        loop {
+            let reference = self.reference(&id);
+            let read = async || self.google.job(&reference).await;
+            let job = again(&self.clock, &reference.id, read).await;
+            let Some(job) = job.map_err(failure)? else {
+                return Ok(false);
+            };
+            match next(&id, &found(&job.state)) {
+                Next::Start(another) => id = another,
+                Next::Use | Next::Wait | Next::Report(_) => return Ok(true),
+            }
         }
     }
 
@@ -235,5 +245,16 @@ impl Runner {
                 }
             }
         }
+    }
+}
+
+fn found(state: &JobState) -> Found {
+    match state {
+        JobState::Pending | JobState::Running => Found::Running,
+        JobState::Succeeded => Found::Succeeded,
+        JobState::Failed(error) => Found::Failed {
+            reason: error.reason.clone(),
+            message: error.message.clone(),
+        },
     }
 }

@@ -24,8 +24,10 @@ pub(in super::super) struct Table {
     pub(super) labels: BTreeMap<String, String>,
     /// In milliseconds since 1970.
     pub(super) created: String,
+    /// The same; kept by every way of writing.
+    pub(super) expires: Option<String>,
     /// How often it was written to, and on which day last.
-    written: (i64, u32),
+    pub(super) written: (i64, u32),
     /// How often it was written to in all.
     pub(super) writes: u64,
 }
@@ -76,9 +78,9 @@ impl Table {
         cells.map(String::len).sum()
     }
 
-    fn view(&self, name: &TableName) -> Value {
+    pub(super) fn view(&self, name: &TableName) -> Value {
         let fields: Vec<Value> = self.columns.iter().map(Column::view).collect();
-        json!({
+        let mut view = json!({
             "kind": "bigquery#table",
             "id": format!("{}:{}.{}", name.project, name.dataset, name.table),
             "tableReference": {
@@ -90,7 +92,11 @@ impl Table {
             "numBytes": self.bytes().to_string(),
             "labels": self.labels,
             "creationTime": self.created,
-        })
+        });
+        if let (Some(expires), Some(view)) = (&self.expires, view.as_object_mut()) {
+            view.insert("expirationTime".to_owned(), json!(expires));
+        }
+        view
     }
 }
 
@@ -312,7 +318,7 @@ pub(in super::super) async fn patch(
     Ok(Json(table.view(&name)))
 }
 
-fn missing(name: &TableName) -> Refusal {
+pub(super) fn missing(name: &TableName) -> Refusal {
     let TableName {
         project,
         dataset,
@@ -324,7 +330,11 @@ fn missing(name: &TableName) -> Refusal {
     )
 }
 
-fn known(world: &super::super::world::World, project: &str, dataset: &str) -> Result<(), Refusal> {
+pub(super) fn known(
+    world: &super::super::world::World,
+    project: &str,
+    dataset: &str,
+) -> Result<(), Refusal> {
     if world.dataset(project, dataset).is_some() {
         return Ok(());
     }

@@ -14,6 +14,7 @@ fn plan(uid: &'static str) -> Plan {
     Plan {
         uid,
         spec: RunSpec::from_environment(&spec.to_string()).unwrap(),
+        chunk_bytes: 0,
     }
 }
 

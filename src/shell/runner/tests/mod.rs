@@ -26,6 +26,7 @@ const SPEC: &str = r#"{"connection":"projects/acme-orders/locations/eu/connectio
 struct Plan {
     uid: &'static str,
     spec: RunSpec,
+    chunk_bytes: u64,
 }
 
 impl Default for Plan {
@@ -33,6 +34,7 @@ impl Default for Plan {
         Self {
             uid: "0b7ad3f0-0000-4000-8000-000000000001",
             spec: RunSpec::from_environment(SPEC).unwrap(),
+            chunk_bytes: 0,
         }
     }
 }
@@ -51,6 +53,7 @@ fn runner_of(server: &Server, clock: &Clock, plan: &Plan) -> Runner {
     let settings = Settings {
         uid: plan.uid.to_owned(),
         parallel: NonZeroUsize::MIN,
+        chunk_bytes: plan.chunk_bytes,
         tables: BTreeSet::new(),
     };
     Runner::new(

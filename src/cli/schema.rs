@@ -62,6 +62,7 @@ pub async fn run(
     let settings = Settings {
         uid: unlike_any_other(),
         parallel: NonZeroUsize::MIN,
+        chunk_bytes: 0,
         tables: BTreeSet::new(),
     };
     match Runner::new(client, clock, spec, settings).schemas().await {

@@ -47,6 +47,9 @@ pub struct Sync {
     /// How many tables at a time.
     #[arg(long, env = "PIPEWRIGHT_PARALLEL", default_value = "4")]
     parallel: NonZeroUsize,
+    /// Tables that are larger at the source are read in chunks of about so many bytes; 0 for none.
+    #[arg(long, env = "PIPEWRIGHT_CHUNK_BYTES", default_value = "68719476736")]
+    chunk_bytes: u64,
     /// Where the report is written; by hand nowhere, in a pod where its Workflow takes it from.
     #[arg(long, env = "PIPEWRIGHT_REPORT")]
     report: Option<PathBuf>,
@@ -109,6 +112,7 @@ pub async fn run(
     let settings = Settings {
         uid: arguments.run_uid.clone().unwrap_or_else(unlike_any_other),
         parallel: arguments.parallel,
+        chunk_bytes: arguments.chunk_bytes,
         tables,
     };
     let clock = Clock::system();

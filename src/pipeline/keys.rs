@@ -207,11 +207,12 @@ fn table_settings(
         let schedule = keys.take("schedule").and_then(|f| schedule(reader, &f));
         let options = table_options(reader, &mut keys);
         reader.end(keys);
-        if let Some(schedule) = schedule {
-            found.schedules.insert(table.clone(), schedule);
+        // A table without any setting is named all the same: that ends `new_tables: hold`.
+        if !is_default(&options) || schedule.is_none() {
+            found.options.insert(table.clone(), options);
         }
-        if !is_default(&options) {
-            found.options.insert(table, options);
+        if let Some(schedule) = schedule {
+            found.schedules.insert(table, schedule);
         }
     }
     Some(found)

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::name::PgName;
-use crate::pipeline::TableSelection;
+use crate::pipeline::{Arrival, TableSelection};
 
 use super::catalog::{Catalog, Kind, SchemaState, Table};
 use super::columns::table_id;
+use super::run_spec::RunSpec;
 
 /// What a run is about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +35,10 @@ pub enum Skipped {
     Unnameable,
     /// Another selected table would have its name in BigQuery.
     SameName,
-    /// It came after the others, and waits until a pull request names it.
+    /// It came after the first copy, and waits until the pipeline's file names it.
     Held,
+    /// The same, and a rerun asks for it.
+    HeldTarget,
 }
 
 /// Why a run has nothing to do. Never a success: a renamed schema would go unnoticed.
@@ -104,17 +107,42 @@ pub fn choose(
     Ok(choice)
 }
 
+/// The tables that `new_tables: hold` leaves out: no file names them, and the dataset did not
+/// have them (`there`, by their names in BigQuery) when the run began. As long as it has none
+/// of the selected tables, nothing has been copied yet, and none of them is new.
+pub fn held(catalog: &Catalog, spec: &RunSpec, there: &BTreeSet<String>) -> BTreeSet<PgName> {
+    let selects_by_name = matches!(spec.tables, TableSelection::Only(_));
+    if spec.new_tables == Arrival::Copy || selects_by_name {
+        return BTreeSet::new();
+    }
+    let tables = catalog.tables.iter();
+    let (known, new): (Vec<&PgName>, Vec<&PgName>) = tables
+        .filter(|table| spec.tables.contains(&table.name) && skip(table, false).is_none())
+        .map(|table| &table.name)
+        .partition(|name| there.contains(&table_id(name)));
+    if known.is_empty() {
+        return BTreeSet::new();
+    }
+    let unnamed = new
+        .into_iter()
+        .filter(|name| !spec.options.contains_key(*name));
+    unnamed.cloned().collect()
+}
+
 impl Choice {
-    /// Leaves out the tables that are neither in the destination nor named by the file.
-    pub fn hold(&mut self, is_there: impl Fn(&str) -> bool, is_named: impl Fn(&PgName) -> bool) {
-        let (kept, held) = std::mem::take(&mut self.tables)
-            .into_iter()
-            .partition(|table| is_there(&table_id(&table.name)) || is_named(&table.name));
-        self.tables = kept;
-        let held: Vec<Table> = held;
-        let names = held.into_iter().map(|table| table.name.to_string());
-        self.left_out
-            .extend(names.map(|name| (name, Skipped::Held)));
+    /// Leaves out tables that wait to be named. A rerun names tables, but nobody reviews it.
+    pub fn hold(&mut self, held: &BTreeSet<PgName>, rerun: &BTreeSet<PgName>) {
+        let waits = |table: &Table| held.contains(&table.name);
+        let out = self.tables.extract_if(.., |table| waits(table));
+        let left_out = out.map(|table| {
+            let why = if rerun.contains(&table.name) {
+                Skipped::HeldTarget
+            } else {
+                Skipped::Held
+            };
+            (table.name.to_string(), why)
+        });
+        self.left_out.extend(left_out);
     }
 }
 
@@ -182,9 +210,11 @@ impl Skipped {
     /// Whether the run fails over it: what somebody named must be there.
     pub fn fails(self) -> bool {
         match self {
-            Self::Absent | Self::NotOfThisSchedule | Self::UnreadableTarget | Self::SameName => {
-                true
-            }
+            Self::Absent
+            | Self::NotOfThisSchedule
+            | Self::UnreadableTarget
+            | Self::SameName
+            | Self::HeldTarget => true,
             Self::Unreadable | Self::NotNamed(_) | Self::Unnameable | Self::Held => false,
         }
     }
@@ -205,8 +235,8 @@ impl Skipped {
             Self::SameName => {
                 "Another table would have its name in BigQuery: leave one out with `excluded_tables`."
             }
-            Self::Held => {
-                "It came after the others were copied, and `new_tables: hold` leaves it out until a pull request names it: in `target_tables`, or under `tables`."
+            Self::Held | Self::HeldTarget => {
+                "It is new, and `new_tables: hold` leaves it out until the pipeline's file names it in `tables` or `target_tables`."
             }
             Self::Unnameable => "Its name holds control characters or is longer than 63 bytes.",
         }
@@ -307,6 +337,39 @@ mod tests {
         assert_eq!(
             said(Only(names(&["a", "lost"])), &["a", "big"]),
             "a / big NotOfThisSchedule / "
+        );
+    }
+
+    #[test]
+    fn a_new_table_waits_until_it_is_named() {
+        let mut spec = super::super::testing::spec();
+        let there = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let held = |spec: &RunSpec, present: &[&str]| held(&catalog(), spec, &there(present));
+        assert!(held(&spec, &["a"]).is_empty());
+        spec.new_tables = Arrival::Hold;
+        assert!(held(&spec, &["elsewhere"]).is_empty());
+        assert_eq!(held(&spec, &["a"]), names(&["big"]));
+        let named = spec.clone().options;
+        let big = "big".parse().unwrap();
+        spec.options
+            .insert(big, crate::pipeline::TableOptions::default());
+        assert!(held(&spec, &["a"]).is_empty());
+        spec.options = named;
+        spec.tables = TableSelection::Only(names(&["a", "big"]));
+        assert!(held(&spec, &["a"]).is_empty());
+
+        let schema = "s".parse().unwrap();
+        let left = |rerun: &[&str]| {
+            let all = TableSelection::All;
+            let mut choice = choose(&catalog(), &schema, &all, &names(rerun)).unwrap();
+            choice.hold(&names(&["big"]), &names(rerun));
+            let tables: Vec<_> = choice.tables.iter().map(|t| t.name.to_string()).collect();
+            (tables, choice.left_out.pop().unwrap().1)
+        };
+        assert_eq!(left(&[]), (vec!["a".to_owned()], Skipped::Held));
+        assert_eq!(
+            left(&["a", "big"]),
+            (vec!["a".to_owned()], Skipped::HeldTarget)
         );
     }
 

@@ -8,6 +8,7 @@ use crate::name::PgName;
 use super::catalog::Table;
 use super::columns::{Copied, TableCopy};
 use super::guard::Filter;
+use super::run_spec::RunSpec;
 use super::text::PgText;
 use super::types::BigQueryType;
 use crate::pipeline::Mode;
@@ -143,10 +144,16 @@ impl Incremental {
 /// How far a run reads back, where the file does not say: a transaction that took an hour
 /// writes rows with the time of its beginning.
 const LOOKBACK: u64 = 3_600;
-/// What an incremental copy must have in common with the one before it: condition, key, cursor
-/// and columns with their types. Another one: a full copy comes first. Sixteen hexadecimal
-/// digits, so that a table's label can hold it.
-pub fn fingerprint(copy: &TableCopy, filter: Option<&Filter>, incremental: &Incremental) -> String {
+
+/// What an incremental copy must have in common with the one before it: source, condition,
+/// key, cursor and columns with their types. Another one: a full copy comes first. Sixteen
+/// hexadecimal digits, so that a table's label can hold it.
+pub fn fingerprint(
+    spec: &RunSpec,
+    copy: &TableCopy,
+    filter: Option<&Filter>,
+    incremental: &Incremental,
+) -> String {
     use sha2::{Digest as _, Sha256};
     let columns: Vec<(&str, &str)> = copy
         .columns
@@ -155,7 +162,13 @@ pub fn fingerprint(copy: &TableCopy, filter: Option<&Filter>, incremental: &Incr
         .collect();
     let condition = filter.map(|filter| filter.sql().as_str());
     let cursor = &incremental.cursor.name;
-    let all = serde_json::json!([columns, condition, incremental.key, cursor]);
+    let source = [
+        spec.instance.as_str(),
+        spec.database.as_str(),
+        spec.schema.as_str(),
+        copy.table.as_str(),
+    ];
+    let all = serde_json::json!([source, columns, condition, incremental.key, cursor]);
     let mut digits = hex::encode(Sha256::digest(all.to_string()));
     digits.truncate(16);
     digits
@@ -304,15 +317,18 @@ mod tests {
         let table = orders();
         let copy = copy_of(&table, &ColumnSelection::All).unwrap();
         let filter = |text| super::super::filter(text, &table).unwrap();
-        let plain = fingerprint(&copy, None, &incremental);
-        let filtered = fingerprint(&copy, Some(&filter("id > 1")), &incremental);
+        let mut spec = super::super::testing::spec();
+        let print = |copy: &TableCopy, filter: Option<&Filter>| {
+            fingerprint(&spec, copy, filter, &incremental)
+        };
+        let plain = print(&copy, None);
+        let filtered = print(&copy, Some(&filter("id > 1")));
         assert_ne!(plain, filtered);
-        assert_eq!(
-            filtered,
-            fingerprint(&copy, Some(&filter("ID  >  1")), &incremental)
-        );
+        assert_eq!(filtered, print(&copy, Some(&filter("ID  >  1"))));
         let fewer = copy.clone().without(&["n".to_owned()].into());
-        assert_ne!(plain, fingerprint(&fewer, None, &incremental));
+        assert_ne!(plain, print(&fewer, None));
+        spec.schema = "another".parse().unwrap();
+        assert_ne!(plain, fingerprint(&spec, &copy, None, &incremental));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl fmt::Display for JobId {
 }
 
 /// Sixteen hexadecimal digits. Lengths go in, so that no two lists have one text.
-fn short_hash(parts: &[&str]) -> String {
+pub(super) fn short_hash(parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -9,11 +9,13 @@
 
 mod catalog;
 mod choose;
+mod chunks;
 mod columns;
 mod failure;
 mod guard;
 mod incremental;
 mod job;
+mod marks;
 mod report;
 mod review;
 mod run_spec;
@@ -28,12 +30,14 @@ mod types;
 pub use catalog::{
     CELLS, Catalog, CatalogError, Category, Cells, Column, Kind, SchemaState, Table, catalog_query,
 };
-pub use choose::{Choice, NothingToCopy, Skipped, choose};
+pub use choose::{Choice, NothingToCopy, Skipped, choose, held};
+pub use chunks::{chunk_count, chunk_id};
 pub use columns::{ColumnsError, Copied, TableCopy, copy_of, table_id};
 pub use failure::{PERMANENT_EXIT_CODE, Persistence, TRANSIENT_EXIT_CODE, classify};
 pub use guard::{Filter, FilterError, check_filter, filter};
 pub use incremental::{Incremental, IncrementalError, Since, Watermark, fingerprint};
 pub use job::{ATTEMPTS, Found, JobId, Next, next};
+pub use marks::{LabelChanges, Marks, WhyFull};
 pub use report::{
     CopyMode, Failure, LONGEST_REPORT, Outcome, RunReport, RunResult, TableReport, Totals,
 };

@@ -137,14 +137,9 @@ mod connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{SPEC as PLAIN, spec};
     use super::*;
     use crate::pipeline::{ColumnSelection, Mode};
-
-    fn spec() -> RunSpec {
-        RunSpec::from_environment(PLAIN).unwrap()
-    }
-
-    const PLAIN: &str = r#"{"connection":"projects/acme-orders/locations/eu/connections/main","database":"orders","dataset":"orders","instance":"acme-orders:europe-west1:main","location":"eu","pipeline":"orders","project":"acme-orders","schema":"public","service":"orders","tables":"all","version":1}"#;
 
     #[test]
     fn what_is_written_is_read() {

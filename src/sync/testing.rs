@@ -1,6 +1,13 @@
 //! Tables for the tests of this module.
 
 use super::catalog::{Category, Column, Kind, Table};
+use super::run_spec::RunSpec;
+
+pub(super) const SPEC: &str = r#"{"connection":"projects/acme-orders/locations/eu/connections/main","database":"orders","dataset":"orders","instance":"acme-orders:europe-west1:main","location":"eu","pipeline":"orders","project":"acme-orders","schema":"public","service":"orders","tables":"all","version":1}"#;
+
+pub(super) fn spec() -> RunSpec {
+    RunSpec::from_environment(SPEC).unwrap()
+}
 
 pub(super) fn column(name: &str, oid: u32) -> Column {
     Column {

@@ -12,9 +12,9 @@
 )]
 
 mod catalog;
-mod changes;
+mod chunks;
 mod conditions;
-mod house;
+mod incremental;
 mod names;
 mod runner;
 mod server;

@@ -1,14 +1,216 @@
-//! Whole runs of tables that are copied whole.
+//! Whole runs: the program as its pod starts it, the simulated BigQuery, and PostgreSQL behind
+//! its connection.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use axum::http::StatusCode;
+use pipewright::sandbox::google::{Google, Options, Stored};
 use pipewright::sandbox::server::Fault;
-use pipewright::sync::Outcome;
+use pipewright::sync::{CopyMode, Outcome, RunReport, TableReport};
 use serde_json::json;
 
-use crate::house::{House, PROJECT, error, kinds, of, row};
-use crate::server::{FIXTURE, SCHEMA};
+use crate::server::{FIXTURE, SCHEMA, Server, server};
+
+const TOKEN: &str = "ya29.a-token";
+pub const PROJECT: &str = "acme-orders";
+/// Among what is changed of a spec: no key of it, but a variable of the runner's.
+pub const CHUNK_BYTES: &str = "PIPEWRIGHT_CHUNK_BYTES";
+const INSTANCE: &str = "acme-orders:europe-west1:main";
+
+/// A database of its own, and a BigQuery that is connected to it.
+pub struct House {
+    pub server: Arc<Server>,
+    pub google: Google,
+    database: String,
+    schema: &'static str,
+}
+
+/// What one run came to.
+pub struct Ran {
+    pub code: Option<i32>,
+    pub report: RunReport,
+    pub said: String,
+}
+
+const SHOP: &str = r#"
+CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO reader; SET search_path TO shop;
+CREATE TABLE items (
+  id bigint PRIMARY KEY, name text, price numeric(10, 2), exact numeric(50, 20), any_number numeric,
+  data jsonb, code uuid, tags text[], at timestamptz, local timestamp, day date, ok boolean,
+  raw bytea, ratio double precision);
+INSERT INTO items VALUES
+  (1, E'it''s "a" \\ {{x}}\n', 12.50, 123456789012345678.5, 1.10, '{"a": 1}',
+   'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{a,NULL,"b c"}', '2024-01-02 03:04:05.5+02',
+   '2024-01-02 03:04:05', '2024-02-29', true, '\x00ff', 'NaN'),
+  (2, NULL, 'NaN', 'NaN', 'NaN', NULL, NULL, NULL, 'infinity', '-infinity', '0044-03-15 BC', false, '', -0.1);
+CREATE TABLE "we""ird `t`" ("a""b" int, "`" text);
+INSERT INTO "we""ird `t`" VALUES (7, 'x');
+CREATE TABLE events (id int, day date) PARTITION BY RANGE (day);
+CREATE TABLE events_2024 PARTITION OF events FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+INSERT INTO events VALUES (1, '2024-05-05'), (2, '2024-06-06');
+CREATE TABLE nothing (id int);
+CREATE VIEW seen AS SELECT 1 AS one;
+GRANT SELECT ON ALL TABLES IN SCHEMA shop TO reader;
+"#;
+
+impl House {
+    async fn of(database: &str, schema: &'static str) -> Self {
+        let server = server();
+        let google = Google::start(Options {
+            token: TOKEN.to_owned(),
+            projects: vec![PROJECT.to_owned()],
+            postgres: [(INSTANCE.to_owned(), server.address())].into(),
+            ..Options::default()
+        })
+        .await
+        .unwrap();
+        google.add_connection(PROJECT, "eu", "main", INSTANCE, database);
+        let dataset = json!({
+            "datasetReference": {"projectId": PROJECT, "datasetId": "copies"}, "location": "EU",
+        });
+        let made = reqwest::Client::new()
+            .post(format!(
+                "{}/bigquery/v2/projects/{PROJECT}/datasets",
+                google.url()
+            ))
+            .bearer_auth(TOKEN)
+            .body(dataset.to_string())
+            .send()
+            .await
+            .unwrap();
+        assert!(made.status().is_success(), "{made:?}");
+        Self {
+            server,
+            google,
+            database: database.to_owned(),
+            schema,
+        }
+    }
+
+    /// A shop of its own.
+    pub async fn shop(database: &str) -> Self {
+        // Whoever comes first decides; all would decide the same.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let server = server();
+        server.database(database);
+        server.run(database, SHOP);
+        Self::of(database, "shop").await
+    }
+
+    pub fn sql(&self, sql: &str) {
+        let sql = format!("SET search_path TO shop; {sql}");
+        self.server.run(&self.database, &sql);
+    }
+
+    /// One attempt of the run `uid`.
+    pub async fn run(&self, uid: &str, changed: &[(&str, serde_json::Value)]) -> Ran {
+        let folder = tempfile::tempdir().unwrap();
+        let report = folder.path().join("report.json");
+        let mut command = self.command(uid, changed, &report);
+        let output: Output = tokio::task::spawn_blocking(move || command.output().unwrap())
+            .await
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let text = std::fs::read_to_string(&report).unwrap_or_else(|_| panic!("no report\n{said}"));
+        Ran {
+            code: output.status.code(),
+            report: RunReport::from_json(&text).unwrap(),
+            said,
+        }
+    }
+
+    fn command(&self, uid: &str, changed: &[(&str, serde_json::Value)], report: &Path) -> Command {
+        let mut spec = json!({
+            "version": 1, "pipeline": "orders", "service": "orders", "project": PROJECT,
+            "connection": format!("projects/{PROJECT}/locations/eu/connections/main"),
+            "instance": INSTANCE, "location": "eu", "dataset": "copies",
+            "database": self.database, "schema": self.schema, "tables": "all",
+        });
+        let chunk_bytes = changed.iter().find(|(key, _)| *key == CHUNK_BYTES);
+        for (key, value) in changed.iter().filter(|(key, _)| *key != CHUNK_BYTES) {
+            spec[key] = value.clone();
+        }
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pipewright"));
+        command
+            .arg("sync")
+            .env_clear()
+            .env("PIPEWRIGHT_GOOGLE_TOKEN", TOKEN)
+            .env("PIPEWRIGHT_RUN_SPEC", spec.to_string())
+            .env("PIPEWRIGHT_RUN_UID", uid)
+            .env("PIPEWRIGHT_BIGQUERY_URL", self.google.url())
+            .env("PIPEWRIGHT_BIGQUERY_CONNECTION_URL", self.google.url())
+            .env("PIPEWRIGHT_REPORT", report);
+        if let Some((_, bytes)) = chunk_bytes {
+            command.env(CHUNK_BYTES, bytes.to_string());
+        }
+        command
+    }
+
+    pub fn table(&self, name: &str) -> Stored {
+        let found = self.google.table(PROJECT, "copies", name);
+        found.unwrap_or_else(|| panic!("no table {name}"))
+    }
+
+    fn writes(&self) -> u64 {
+        ["items", "we_ird _t_", "events", "nothing"]
+            .iter()
+            .filter_map(|name| self.google.table(PROJECT, "copies", name))
+            .map(|table| table.writes)
+            .sum()
+    }
+}
+
+/// Adds what went over the wire to the file that is named, if one is.
+impl Drop for House {
+    fn drop(&mut self) {
+        let Some(file) = std::env::var_os("PIPEWRIGHT_TRAFFIC") else {
+            return;
+        };
+        let lines: String = self
+            .google
+            .wire()
+            .traffic()
+            .iter()
+            .map(|exchange| format!("{}\n", exchange.to_json("google")))
+            .collect();
+        let file = OpenOptions::new().create(true).append(true).open(file);
+        file.unwrap().write_all(lines.as_bytes()).unwrap();
+    }
+}
+
+/// A row by its first cell.
+pub fn row<'t>(table: &'t Stored, first: &str) -> Vec<Option<&'t str>> {
+    let row = table
+        .rows
+        .iter()
+        .find(|row| row[0].as_deref() == Some(first));
+    let row = row.unwrap_or_else(|| panic!("no row {first}: {:?}", table.rows));
+    row.iter().map(Option::as_deref).collect()
+}
+
+fn kinds(table: &Stored) -> Vec<(&str, &str)> {
+    let columns = table.columns.iter();
+    columns
+        .map(|column| (column.name.as_str(), column.kind.as_str()))
+        .collect()
+}
+
+pub fn of<'r>(ran: &'r Ran, table: &str) -> &'r TableReport {
+    let mut tables = ran.report.tables.iter();
+    tables.find(|one| one.table == table).unwrap()
+}
+
+fn error(table: &TableReport) -> &str {
+    match &table.result {
+        Outcome::Failed(failure) => &failure.error,
+        other => panic!("{other:?}"),
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_table_arrives_as_it_is() {
@@ -180,25 +382,79 @@ async fn the_whole_fixture_is_copied_or_says_why_not() {
     assert!(copied >= 10 && rows > 0, "{:?}", ran.report);
 }
 
-/// The requests that one clean run takes.
-async fn requests(house: &House) -> usize {
+/// What a spec says beyond the usual.
+pub type Changed = [(&'static str, serde_json::Value)];
+
+/// Every table is there, and each of these runs writes `items` by what changed.
+fn incremental() -> [(&'static str, serde_json::Value); 1] {
+    let mode =
+        json!({"incremental": {"key": ["id"], "cursor": "id", "full_every_seconds": 604_800}});
+    [("options", json!({"items": {"mode": mode}}))]
+}
+
+/// The requests that one clean run takes, over tables that are there.
+async fn requests(house: &House, changed: &Changed) -> usize {
+    assert_eq!(house.run("first", changed).await.code, Some(0));
     house.google.wire().take_traffic();
-    assert_eq!(house.run("clean", &[]).await.code, Some(0));
+    assert_eq!(house.run("clean", changed).await.code, Some(0));
     house.google.wire().take_traffic().len()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_twice() {
     let house = House::shop("killed").await;
-    let requests = requests(&house).await;
+    killed_at_any_request(&house, &[], CopyMode::Full).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_request_what_changed_is_merged_once() {
+    let house = House::shop("killed_merging").await;
+    killed_at_any_request(&house, &incremental(), CopyMode::Incremental).await;
+}
+
+pub async fn killed_at_any_request(house: &House, changed: &Changed, mode: CopyMode) {
+    let requests = requests(house, changed).await;
     let before = house.writes();
     let mut killed = 0;
     for at in 1..=requests {
         let uid = format!("killed-{at}");
-        let died = house.killed_at(at, &uid, &[]).await;
-        killed += usize::from(died);
-        let ran = house.run(&uid, &[]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let pid = Arc::new(AtomicU32::new(0));
+        let seen = AtomicUsize::new(0);
+        let victim = pid.clone();
+        house.google.wire().fail_with(move |_, _| {
+            if seen.fetch_add(1, Ordering::SeqCst) + 1 != at {
+                return None;
+            }
+            while victim.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            let pid = victim.load(Ordering::SeqCst).to_string();
+            assert!(
+                Command::new("kill")
+                    .args(["-9", &pid])
+                    .status()
+                    .unwrap()
+                    .success()
+            );
+            // Every other one has its effect.
+            (at % 2 == 0).then_some(Fault::Reset)
+        });
+        let mut command = house.command(&uid, changed, &folder.path().join("report.json"));
+        let mut child = command
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        pid.store(child.id(), Ordering::SeqCst);
+        let ended = tokio::task::spawn_blocking(move || child.wait().unwrap())
+            .await
+            .unwrap();
+        house.google.wire().heal();
+        killed += usize::from(ended.code().is_none());
+        let ran = house.run(&uid, changed).await;
         assert_eq!(ran.code, Some(0), "killed at request {at}\n{}", ran.said);
+        assert_eq!(of(&ran, "items").mode, mode, "killed at request {at}");
         assert_eq!(
             house.writes(),
             before + 4 * at as u64,
@@ -214,7 +470,21 @@ async fn killed_at_any_request_the_next_attempt_finishes_and_nothing_is_written_
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_answers_and_refusals_that_pass_cost_time_only() {
     let house = House::shop("faults").await;
-    let requests = requests(&house).await;
+    faults_at_any_request(&house, &[]).await;
+    // And a job that fails in passing is begun again under another id.
+    house.google.fail_next_job("backendError", "try again");
+    let ran = house.run("job-fault", &[]).await;
+    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_answers_and_refusals_merge_nothing_twice() {
+    let house = House::shop("faults_merging").await;
+    faults_at_any_request(&house, &incremental()).await;
+}
+
+pub async fn faults_at_any_request(house: &House, changed: &Changed) {
+    let requests = requests(house, changed).await;
     let before = house.writes();
     let mut played = 0;
     for at in 1..=requests {
@@ -232,7 +502,7 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
                 _ => Fault::ResetAfter,
             })
         });
-        let ran = house.run(&format!("fault-{at}"), &[]).await;
+        let ran = house.run(&format!("fault-{at}"), changed).await;
         house.google.wire().heal();
         assert_eq!(
             ran.code,
@@ -246,37 +516,4 @@ async fn lost_answers_and_refusals_that_pass_cost_time_only() {
     }
     // The answers of the faults are made up.
     house.google.wire().take_traffic();
-    // And a job that fails in passing is begun again under another id.
-    house.google.fail_next_job("backendError", "try again");
-    let ran = house.run("job-fault", &[]).await;
-    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_comes_later_waits_until_it_is_named() {
-    let house = House::shop("held").await;
-    let hold = [("new_tables", json!("hold"))];
-    // A first run that died half way holds nothing back from the next one.
-    assert!(house.killed_at(15, "run-0", &hold).await);
-    house.google.wire().take_traffic();
-    assert!((1..4).contains(&house.writes()), "{}", house.writes());
-    let ran = house.run("run-1", &hold).await;
-    assert_eq!(ran.report.totals.copied, 4, "{:?}", ran.report);
-    house.sql("CREATE TABLE fresh AS SELECT 7 AS n; GRANT SELECT ON fresh TO reader");
-    let ran = house.run("run-2", &hold).await;
-    assert_eq!(ran.code, Some(0), "{:?}", ran.report);
-    let held = |outcome: &Outcome| matches!(outcome, Outcome::Skipped(why) if why.contains("`new_tables: hold`"));
-    assert!(held(&of(&ran, "fresh").result), "{:?}", ran.report);
-    assert_eq!(of(&ran, "items").result, Outcome::Copied);
-    assert!(house.google.table(PROJECT, "copies", "fresh").is_none());
-    // Named, or no longer held, it is copied.
-    let named = [hold[0].clone(), ("options", json!({"fresh": {}}))];
-    let ran = house.run("run-3", &named).await;
-    assert_eq!(of(&ran, "fresh").result, Outcome::Copied);
-    house.sql("CREATE TABLE second AS SELECT 8 AS n; GRANT SELECT ON second TO reader");
-    let ran = house.run("run-4", &hold).await;
-    assert_eq!(of(&ran, "fresh").result, Outcome::Copied);
-    assert!(held(&of(&ran, "second").result), "{:?}", ran.report);
-    let ran = house.run("run-5", &[]).await;
-    assert_eq!(of(&ran, "second").result, Outcome::Copied);
 }

@@ -87,10 +87,6 @@ impl Answer {
                 });
             }
         };
-        let moment = |value: &Value| {
-            let milliseconds = i64::try_from(number(value)?).ok()?;
-            Timestamp::from_millisecond(milliseconds).ok()
-        };
         Ok(Job {
             state,
             statistics: JobStatistics {
@@ -129,6 +125,12 @@ pub(super) fn number(value: &Value) -> Option<u64> {
     value
         .as_u64()
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
+
+/// Milliseconds since 1970, written as [`number`] reads them.
+pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+    let milliseconds = i64::try_from(number(value)?).ok()?;
+    Timestamp::from_millisecond(milliseconds).ok()
 }
 
 /// A cell as the text that it is; what is nested stays JSON.

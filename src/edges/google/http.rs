@@ -84,42 +84,22 @@ impl Http {
         })
     }
 
-    /// Makes a call and reads its answer; an empty one is `null`.
+    /// Makes a call and reads its answer; an empty one is `null`. A token that is refused is
+    /// replaced by a fresh one, once: Google did nothing of what was asked.
     pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, GoogleError> {
-        let Call {
-            attempt,
-            method,
-            url,
-            body,
-            if_match,
-        } = call;
-        let mut request = Request::new(method, url);
-        let headers = request.headers_mut();
-        if let Some(etag) = if_match {
-            let etag = HeaderValue::try_from(etag).map_err(|_| GoogleError::Decode {
-                attempt: attempt.clone(),
-                message: "the etag holds bytes that no header can".into(),
-            })?;
-            headers.insert(IF_MATCH, etag);
+        let token = self.token(&call.attempt).await?;
+        let (mut code, mut answer) = self.send(&call, &token).await?;
+        if code == StatusCode::UNAUTHORIZED {
+            self.forget(&token).await;
+            if !matches!(self.source, TokenSource::Fixed(_)) {
+                let token = self.token(&call.attempt).await?;
+                (code, answer) = self.send(&call, &token).await?;
+                if code == StatusCode::UNAUTHORIZED {
+                    self.forget(&token).await;
+                }
+            }
         }
-        let body = body.map(|body| body.to_string());
-        if body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        // A write without a body says so in its length, or Google answers 411.
-        if body.is_some() || *request.method() != Method::GET {
-            *request.body_mut() = Some(body.unwrap_or_default().into());
-        }
-        let again = self.source.renews().then(|| request.try_clone()).flatten();
-        let (mut code, mut answer) = self.authorized(&attempt, request).await?;
-        // A token may be taken back before its end, and another one be had at once. Nothing
-        // was done: Google looks at the token first.
-        if code == StatusCode::UNAUTHORIZED
-            && let Some(request) = again
-        {
-            *self.issued.lock().await = None;
-            (code, answer) = self.authorized(&attempt, request).await?;
-        }
+        let attempt = call.attempt;
         if !code.is_success() {
             return Err(classify(attempt, code, &answer));
         }
@@ -131,22 +111,44 @@ impl Http {
         })
     }
 
-    /// Sends a request with the token of now.
-    async fn authorized(
+    async fn send(
         &self,
-        attempt: &str,
-        mut request: Request,
+        call: &Call,
+        token: &SecretString,
     ) -> Result<(StatusCode, Bytes), GoogleError> {
-        let token = self.token(attempt).await?;
+        let attempt = &call.attempt;
+        let mut request = Request::new(call.method.clone(), call.url.clone());
         let bearer = format!("Bearer {}", token.expose_secret());
         let mut bearer = HeaderValue::try_from(bearer).map_err(|_| GoogleError::NoToken {
-            attempt: attempt.to_owned(),
+            attempt: attempt.clone(),
             message: "it holds bytes that no header can".into(),
             source: None,
         })?;
         bearer.set_sensitive(true);
-        request.headers_mut().insert(AUTHORIZATION, bearer);
+        let headers = request.headers_mut();
+        headers.insert(AUTHORIZATION, bearer);
+        if let Some(etag) = &call.if_match {
+            let etag = HeaderValue::try_from(etag).map_err(|_| GoogleError::Decode {
+                attempt: attempt.clone(),
+                message: "the etag holds bytes that no header can".into(),
+            })?;
+            headers.insert(IF_MATCH, etag);
+        }
+        let body = call.body.as_ref().map(Value::to_string);
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        // A write without a body says so in its length, or Google answers 411.
+        if body.is_some() || *request.method() != Method::GET {
+            *request.body_mut() = Some(body.unwrap_or_default().into());
+        }
         send(&self.google, attempt, request).await
+    }
+
+    /// Forgets a token that was refused, unless another call has replaced it already.
+    async fn forget(&self, token: &SecretString) {
+        let mut issued = self.issued.lock().await;
+        issued.take_if(|issued| issued.token.expose_secret() == token.expose_secret());
     }
 
     async fn token(&self, attempt: &str) -> Result<SecretString, GoogleError> {

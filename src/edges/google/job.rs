@@ -45,10 +45,10 @@ pub struct QueryJob {
 pub enum Purpose {
     /// Its rows are read with [`GoogleClient::query_page`].
     Read,
+    /// A MERGE: the statement itself says what it writes to.
+    Merge,
     /// Its rows go into a table, all of them or none.
     Write(Destination),
-    /// A statement that names the table that it changes, all at once or not at all.
-    Change,
     /// Checked and described, not run; nothing is written and no job is kept.
     Check(Option<Destination>),
 }
@@ -259,7 +259,7 @@ fn body(job: &QueryJob) -> Value {
         ("useLegacySql".to_owned(), json!(false)),
     ]);
     let destination = match purpose {
-        Purpose::Read | Purpose::Change | Purpose::Check(None) => None,
+        Purpose::Read | Purpose::Merge | Purpose::Check(None) => None,
         Purpose::Write(destination) | Purpose::Check(Some(destination)) => Some(destination),
     };
     if let Some(destination) = destination {

@@ -14,6 +14,7 @@ mod http;
 mod iam;
 mod job;
 mod policy;
+mod staging;
 mod table;
 #[cfg(feature = "sandbox")]
 #[cfg(test)]
@@ -34,7 +35,8 @@ pub use job::{
     Purpose, QueryJob, ResultPage, SchemaUpdate, WriteDisposition,
 };
 pub use policy::{Binding, Policy, PolicyTarget};
-pub use table::{Field, FieldMode, Schema, Table, TableKind, TableReference};
+pub use staging::StagingTable;
+pub use table::{Field, FieldMode, ListedTable, Schema, Table, TableKind, TableReference};
 pub use token::TokenSource;
 
 use http::Http;

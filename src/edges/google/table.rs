@@ -1,15 +1,16 @@
-//! BigQuery tables as they stand: schema, size and labels. Their rows are never read here, and no table
-//! is ever deleted.
+//! BigQuery tables as they stand: schema, size and labels. Their rows are never read here, and none of
+//! them is ever deleted.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::GoogleClient;
-use super::answer::{SchemaAnswer, number};
+use super::answer::{SchemaAnswer, moment, number};
 use super::error::GoogleError;
 use super::http::{Call, below};
 
@@ -109,6 +110,13 @@ pub enum TableKind {
     Other(String),
 }
 
+/// What a list of tables says of each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedTable {
+    pub name: String,
+    pub created: Option<Timestamp>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -136,7 +144,7 @@ struct ListAnswer {
 struct ItemAnswer {
     table_reference: ReferenceAnswer,
     #[serde(default)]
-    labels: BTreeMap<String, String>,
+    creation_time: Value,
 }
 
 #[derive(Deserialize)]
@@ -164,16 +172,16 @@ impl GoogleClient {
         }
     }
 
-    /// Everything in a dataset by its name, views included, with its labels.
+    /// Everything in a dataset, views included.
     ///
     /// # Errors
     /// [`GoogleError::NotFound`] without the dataset.
-    pub async fn list_tables(
+    pub async fn tables(
         &self,
         project: &str,
         dataset: &str,
-    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, GoogleError> {
-        let mut tables = BTreeMap::new();
+    ) -> Result<Vec<ListedTable>, GoogleError> {
+        let mut tables = Vec::new();
         let mut page: Option<String> = None;
         loop {
             let mut url = self.tables_url(project, dataset, None)?;
@@ -186,8 +194,10 @@ impl GoogleClient {
             }
             let attempt = format!("list the tables of {project}.{dataset}");
             let answer: ListAnswer = self.http.call(Call::new(attempt, Method::GET, url)).await?;
-            let items = answer.tables.into_iter();
-            tables.extend(items.map(|item| (item.table_reference.table_id, item.labels)));
+            tables.extend(answer.tables.into_iter().map(|item| ListedTable {
+                name: item.table_reference.table_id,
+                created: moment(&item.creation_time),
+            }));
             match answer.next_page_token.filter(|token| !token.is_empty()) {
                 Some(next) => page = Some(next),
                 None => return Ok(tables),
@@ -195,14 +205,14 @@ impl GoogleClient {
         }
     }
 
-    /// Puts labels on a table; those it has under other keys stay.
+    /// Puts labels on a table, or (`None`) takes them away; those it has under other keys stay.
     ///
     /// # Errors
     /// [`GoogleError::NotFound`] without the table.
     pub async fn label_table(
         &self,
         table: &TableReference,
-        labels: &BTreeMap<String, String>,
+        labels: &BTreeMap<String, Option<String>>,
     ) -> Result<(), GoogleError> {
         let attempt = format!("label table {table}");
         let url = self.tables_url(&table.project, &table.dataset, Some(&table.table))?;
@@ -210,7 +220,7 @@ impl GoogleClient {
         self.http.call::<IgnoredAny>(call).await.map(|_| ())
     }
 
-    fn tables_url(
+    pub(super) fn tables_url(
         &self,
         project: &str,
         dataset: &str,

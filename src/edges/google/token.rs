@@ -23,13 +23,6 @@ pub enum TokenSource {
     },
 }
 
-impl TokenSource {
-    /// Whether another token may come out of it.
-    pub(super) fn renews(&self) -> bool {
-        !matches!(self, Self::Fixed(_))
-    }
-}
-
 impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

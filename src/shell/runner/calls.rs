@@ -31,11 +31,21 @@ pub(super) fn failure(error: GoogleError) -> Failure {
     }
 }
 
-/// A refusal that may only be early.
-pub(super) fn early(error: impl ToString) -> Failure {
+/// The same for one of the first calls of a run. Whoever has just been granted something may be
+/// refused for some minutes, and the next attempt is not.
+pub(super) fn first_failure(error: GoogleError) -> Failure {
+    let refused = matches!(error, GoogleError::Forbidden { .. });
+    let failure = failure(error);
+    match refused {
+        true => fresh(&failure.error),
+        false => failure,
+    }
+}
+
+/// A refusal that may only mean that a grant has not arrived.
+pub(super) fn fresh(refusal: &str) -> Failure {
     transient(format!(
-        "{}; a grant takes some minutes to arrive, and the next attempt asks again",
-        error.to_string()
+        "{refusal}; a grant takes some minutes to arrive, so another attempt is worth it"
     ))
 }
 

@@ -1,25 +1,36 @@
 //! What a run starts from: where the connection leads, what the schema holds, and what is in
 //! the dataset already.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::edges::google::{DatabaseKind, GoogleError, Purpose};
+use jiff::Timestamp;
+
+use crate::edges::google::{DatabaseKind, GoogleError, ListedTable, Purpose};
 use crate::name::PgName;
-use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, table_id};
+use crate::sync::{Catalog, Cells, Choice, Failure, catalog_statement, choose, held, table_id};
 
-use super::Runner;
-use super::calls::{again, permanent, transient};
-use super::watch::Work;
+use super::calls::{again, first_failure, permanent, transient};
+use super::watch::{Refusal, Work};
+use super::{Runner, Settings};
+
+/// What a query answered.
+pub(super) struct Answer {
+    /// By the names of the columns.
+    pub(super) rows: Vec<Cells>,
+    /// When its job was made.
+    pub(super) created: Option<Timestamp>,
+}
 
 /// Rows of the catalog in one answer; each is small.
 const PAGE: u32 = 10_000;
 
 /// What there is to do.
 pub(super) struct Discovered {
+    /// When the run began: the same for each of its attempts.
+    pub(super) began: Timestamp,
     pub(super) choice: Choice,
-    /// Everything in the dataset, with its labels.
-    pub(super) present: BTreeMap<String, BTreeMap<String, String>>,
+    /// Names of everything in the dataset.
+    pub(super) present: BTreeSet<String>,
     /// Tables that would be written to one and the same table of BigQuery.
     pub(super) together: BTreeMap<String, Vec<PgName>>,
 }
@@ -28,10 +39,16 @@ impl Runner {
     /// Reads all that the run depends on. Nothing of the schema is read before it is sure that
     /// the connection leads where it did when the pipeline was approved.
     pub(super) async fn discover(&self) -> Result<Discovered, Failure> {
-        let mut choice = self.choose().await?;
-        let present = self.present().await?;
-        self.is_let_in.store(true, Ordering::Relaxed);
-        self.hold(&mut choice, &present);
+        let (catalog, began) = self.catalog().await?;
+        let mut choice = self.chosen(&catalog)?;
+        let listed = self.listed().await?;
+        // What an earlier attempt made is not what the run found.
+        let found = listed.iter();
+        let found = found.filter(|one| one.created.is_none_or(|created| created < began));
+        let found: BTreeSet<String> = found.map(|one| one.name.clone()).collect();
+        let held = held(&catalog, &self.spec, &found);
+        choice.hold(&held, &self.settings.tables);
+        let present = listed.into_iter().map(|one| one.name).collect();
         let mut together: BTreeMap<String, Vec<PgName>> = BTreeMap::new();
         for table in &choice.tables {
             let id = table_id(&table.name);
@@ -39,20 +56,36 @@ impl Runner {
         }
         together.retain(|_, names| names.len() > 1);
         Ok(Discovered {
+            began,
             choice,
             present,
             together,
         })
     }
 
-    /// The tables of the run, and what is to be said about it.
-    pub(super) async fn choose(&self) -> Result<Choice, Failure> {
+    /// The schema as it is, and when the run began.
+    async fn catalog(&self) -> Result<(Catalog, Timestamp), Failure> {
         self.guard().await?;
         let spec = &self.spec;
         let statement = catalog_statement(&spec.connection, &spec.schema);
-        let rows = self.read(&["catalog"], statement.as_str()).await?;
-        let catalog = Catalog::from_rows(&rows).map_err(permanent)?;
-        choose(&catalog, &spec.schema, &spec.tables, &self.settings.tables).map_err(permanent)
+        // Another version may ask for more in the middle of a run: its answer is another one.
+        let query = statement.as_str();
+        let about = ["catalog", query];
+        let answer = self.read(&about, query, Refusal::MayPass).await?;
+        let began = answer.created.unwrap_or_else(|| self.clock.now());
+        let catalog = Catalog::from_rows(&answer.rows).map_err(permanent)?;
+        Ok((catalog, began))
+    }
+
+    /// The tables of the run, whatever is in the dataset.
+    pub(super) async fn choose(&self) -> Result<Choice, Failure> {
+        let (catalog, _) = self.catalog().await?;
+        self.chosen(&catalog)
+    }
+
+    fn chosen(&self, catalog: &Catalog) -> Result<Choice, Failure> {
+        let Settings { tables, .. } = &self.settings;
+        choose(catalog, &self.spec.schema, &self.spec.tables, tables).map_err(permanent)
     }
 
     /// A connection can be pointed elsewhere after its pipeline was approved: then whatever it
@@ -67,7 +100,7 @@ impl Runner {
                 .await
         };
         let found = again(&self.clock, "connection", read).await;
-        let Some(found) = found.map_err(|error| self.refusal(error))? else {
+        let Some(found) = found.map_err(first_failure)? else {
             return Err(permanent(format!("there is no connection {name}")));
         };
         if found.kind != DatabaseKind::Postgres {
@@ -86,29 +119,32 @@ impl Runner {
         Ok(())
     }
 
-    async fn present(&self) -> Result<BTreeMap<String, BTreeMap<String, String>>, Failure> {
+    async fn listed(&self) -> Result<Vec<ListedTable>, Failure> {
         let (project, dataset) = (self.spec.project.as_str(), self.spec.dataset.as_str());
-        let read = async || self.google.list_tables(project, dataset).await;
+        let read = async || self.google.tables(project, dataset).await;
         match again(&self.clock, "tables", read).await {
             Ok(tables) => Ok(tables),
             Err(GoogleError::NotFound { .. }) => Err(permanent(format!(
                 "there is no dataset {project}.{dataset}: applying the pipeline makes it"
             ))),
-            Err(error) => Err(self.refusal(error)),
+            Err(error) => Err(first_failure(error)),
         }
     }
 
-    /// The rows of a query, by the names of its columns. For answers about tables: theirs never
-    /// come here.
-    pub(super) async fn read(&self, about: &[&str], query: &str) -> Result<Vec<Cells>, Failure> {
+    /// The rows of a query. For answers about tables: theirs never come here.
+    pub(super) async fn read(
+        &self,
+        about: &[&str],
+        query: &str,
+        refusal: Refusal,
+    ) -> Result<Answer, Failure> {
         let purpose = Purpose::Read;
-        // What another statement answered is no answer to this one.
-        let about = &[about, &[query]].concat();
         let settled = self
             .settle(&Work {
                 about,
                 query,
                 purpose,
+                refusal,
             })
             .await?;
         let mut rows = Vec::new();
@@ -120,11 +156,14 @@ impl Runner {
         .await?;
         if rows.len() as u64 != settled.rows {
             return Err(transient(format!(
-                "BigQuery sent {} of the {} rows that describe the schema",
+                "BigQuery sent {} of the {} rows that it had found",
                 rows.len(),
                 settled.rows
             )));
         }
-        Ok(rows)
+        Ok(Answer {
+            rows,
+            created: settled.job.statistics.created,
+        })
     }
 }

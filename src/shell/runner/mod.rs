@@ -9,9 +9,9 @@
 //! so a run that died anywhere is continued, and nothing is done twice.
 
 mod calls;
-mod changes;
 mod discover;
-mod hold;
+mod chunks;
+mod plan;
 mod rehearse;
 mod table;
 #[cfg(feature = "sandbox")]
@@ -22,30 +22,28 @@ mod watch;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::{Either, select};
 use futures::{StreamExt as _, stream};
-
 use tokio::sync::watch::{Receiver, Sender};
 
 use crate::clock::Clock;
-use crate::edges::google::{GoogleClient, GoogleError, JobReference};
+use crate::edges::google::{GoogleClient, JobReference};
 use crate::name::PgName;
-use crate::sync::{Choice, CopyMode, Failure, Outcome, RunReport, RunResult, RunSpec, TableReport};
+use crate::sync::{Choice, CopyMode, Outcome, RunReport, RunResult, RunSpec, TableReport};
 
 pub use rehearse::{Rehearsal, Schemas};
 
-use calls::{again, early, failure, permanent, transient};
+use calls::{again, permanent, transient};
 
 /// BigQuery ends a query after six hours. A job's own limit is said all the same, because a
 /// job without one outlives whoever watches it.
 const JOB_TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
-/// Jobs that are cancelled at a time, and labels that are written.
-const SIDE_BY_SIDE: usize = 8;
+/// Jobs that are cancelled at a time.
+const CANCELS: usize = 8;
 
 /// The longest value of a label, in characters.
 const LABEL: usize = 63;
@@ -57,6 +55,8 @@ pub struct Settings {
     pub uid: String,
     /// Tables at a time.
     pub parallel: NonZeroUsize,
+    /// Tables that are larger at the source are read in chunks of about so many bytes; 0 for none.
+    pub chunk_bytes: u64,
     /// Only these tables; empty for all of the run's.
     pub tables: BTreeSet<PgName>,
 }
@@ -80,8 +80,6 @@ pub struct Runner {
     settings: Settings,
     /// Jobs that may be running.
     running: Arc<Mutex<BTreeSet<JobReference>>>,
-    /// Whether Google has let this attempt through every door once.
-    is_let_in: AtomicBool,
     progress: Sender<Progress>,
 }
 
@@ -94,7 +92,6 @@ impl Runner {
             spec,
             settings,
             running: Arc::default(),
-            is_let_in: AtomicBool::new(false),
             progress: Sender::default(),
         }
     }
@@ -160,8 +157,6 @@ impl Runner {
             done.result.tables.push(report);
             self.told(done);
         }
-        drop(copies);
-        self.complete(&discovered, &done.result).await;
     }
 
     /// Notes what is not copied, and why.
@@ -222,26 +217,13 @@ impl Runner {
     async fn cancel_all(&self) {
         let running: Vec<JobReference> = self.running().iter().cloned().collect();
         stream::iter(running)
-            .for_each_concurrent(SIDE_BY_SIDE, async |job| {
+            .for_each_concurrent(CANCELS, async |job| {
                 let cancel = async || self.google.cancel_job(&job).await;
                 if let Err(error) = again(&self.clock, &job.id, cancel).await {
                     tracing::warn!(job = job.id, %error, "a job is not cancelled");
                 }
             })
             .await;
-    }
-
-    /// What a call's failure means. A grant takes some minutes to arrive everywhere, so a
-    /// refusal at the first doors may pass; behind them it stays.
-    fn refusal(&self, error: GoogleError) -> Failure {
-        if matches!(error, GoogleError::Forbidden { .. }) && !self.is_let_in() {
-            return early(error);
-        }
-        failure(error)
-    }
-
-    fn is_let_in(&self) -> bool {
-        self.is_let_in.load(Ordering::Relaxed)
     }
 
     /// What is said of every job, so that its cost is found by service, pipeline and run.

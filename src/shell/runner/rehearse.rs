@@ -11,8 +11,8 @@ use crate::sync::{Choice, Failure, JobId, Persistence, Table, TableCopy, copy_of
 use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::discover::Discovered;
-use super::table::{Planned, Way};
-use super::watch::Work;
+use super::plan::{Planned, Write};
+use super::watch::{Refusal, Work};
 
 /// What a run would do.
 pub struct Rehearsal {
@@ -56,10 +56,11 @@ impl Runner {
             &Work {
                 about: &[],
                 query: &planned.statement,
-                purpose: Purpose::Check(match &planned.way {
-                    Way::Whole { destination, .. } => Some(destination.clone()),
-                    Way::Changes => None,
+                purpose: Purpose::Check(match &planned.write {
+                    Write::Full { destination, .. } => Some(destination.clone()),
+                    Write::Merge => None,
                 }),
+                refusal: Refusal::Lasts,
             },
         );
         let check = async || self.google.insert_job(&job).await;
@@ -111,12 +112,14 @@ impl fmt::Display for Rehearsal {
             match planned {
                 Err(failure) => writeln!(f, "\n-- {name}: fails: {}", failure.error)?,
                 Ok(planned) => {
-                    let how = match &planned.way {
-                        Way::Changes => "merges what changed into",
-                        Way::Whole { destination, .. } => match destination.write {
-                            WriteDisposition::Empty => "makes",
-                            _ => "replaces the rows of",
-                        },
+                    let how = match &planned.write {
+                        Write::Merge => "merges what changed into",
+                        Write::Full { destination, .. }
+                            if destination.write == WriteDisposition::Empty =>
+                        {
+                            "makes"
+                        }
+                        Write::Full { .. } => "replaces the rows of",
                     };
                     writeln!(f, "\n-- {name}: {how} {}", planned.table)?;
                     for note in &planned.notes {

@@ -12,7 +12,7 @@ use crate::edges::google::{
 use crate::retry::Backoff;
 use crate::sync::{Failure, Found, JobId, Next, next};
 
-use super::calls::{again, early, failure, passes, transient};
+use super::calls::{again, failure, first_failure, fresh, passes, transient};
 use super::{JOB_TIMEOUT, Runner};
 
 /// Jobs that one process begins for the same query; the next attempt of the run goes on.
@@ -28,7 +28,19 @@ pub(super) struct Work<'a> {
     pub(super) about: &'a [&'a str],
     pub(super) query: &'a str,
     pub(super) purpose: Purpose,
+    pub(super) refusal: Refusal,
 }
+
+/// What it means that the work is refused for lack of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It needs grants that nothing of the run has shown to be there: they may be on their way.
+    MayPass,
+    Lasts,
+}
+
+/// BigQuery's word for it in a job.
+const REFUSED: &str = "accessDenied";
 
 /// A query that succeeded.
 pub(super) struct Settled {
@@ -39,6 +51,7 @@ pub(super) struct Settled {
 }
 
 /// Who began a job.
+#[derive(Clone, Copy)]
 enum Began {
     Here,
     Before,
@@ -55,19 +68,20 @@ impl Runner {
             let began = self.begin(&reference, work).await?;
             let (job, rows) = self.wait(&reference).await?;
             self.running().remove(&reference);
-            let found = match &job.state {
-                JobState::Pending | JobState::Running => Found::Running,
-                JobState::Succeeded => Found::Succeeded,
-                JobState::Failed(error) => Found::Failed {
-                    reason: error.reason.clone(),
-                    message: error.message.clone(),
-                },
-            };
+            let found = found(&job.state);
             let said = match &job.state {
                 JobState::Failed(error) => format!("{} ({})", error.message, error.reason),
                 _ => format!("job {id} did not end"),
             };
-            let another = match next(&id, &found) {
+            let refused = matches!(&found, Found::Failed { reason, .. } if reason == REFUSED);
+            let decided = match (next(&id, &found), work.refusal) {
+                (Next::Report(_), Refusal::MayPass) if refused => match (began, id.another()) {
+                    (Began::Before, Some(another)) => Next::Start(another),
+                    _ => return Err(fresh(&said)),
+                },
+                (decided, _) => decided,
+            };
+            let another = match decided {
                 Next::Use => {
                     return Ok(Settled {
                         reference,
@@ -76,9 +90,6 @@ impl Runner {
                     });
                 }
                 Next::Wait => continue,
-                Next::Report(_) if is_denied(&job.state) && !self.is_let_in() => {
-                    return Err(early(said));
-                }
                 Next::Report(persistence) => {
                     return Err(Failure {
                         persistence,
@@ -98,6 +109,23 @@ impl Runner {
                 self.clock.sleep(delay).await;
             }
             id = another;
+        }
+    }
+
+    /// Whether a job for this was begun, and is not known to have to be begun again.
+    pub(super) async fn is_begun(&self, about: &[&str]) -> Result<bool, Failure> {
+        let mut id = JobId::first(&self.settings.uid, about);
+        loop {
+            let reference = self.reference(&id);
+            let read = async || self.google.job(&reference).await;
+            let job = again(&self.clock, &reference.id, read).await;
+            let Some(job) = job.map_err(failure)? else {
+                return Ok(false);
+            };
+            match next(&id, &found(&job.state)) {
+                Next::Start(another) => id = another,
+                Next::Use | Next::Wait | Next::Report(_) => return Ok(true),
+            }
         }
     }
 
@@ -132,7 +160,10 @@ impl Runner {
                 // An insert of ours was heard after all.
                 Err(GoogleError::AlreadyExists { .. }) => return Ok(Began::Here),
                 Err(error) if passes(&error) => error,
-                Err(error) => return Err(self.refusal(error)),
+                Err(error) if work.refusal == Refusal::MayPass => {
+                    return Err(first_failure(error));
+                }
+                Err(error) => return Err(failure(error)),
             };
             if let Ok(Some(_)) = self.google.job(reference).await {
                 return Ok(Began::Here);
@@ -217,7 +248,13 @@ impl Runner {
     }
 }
 
-/// Whether a job ended for want of a right: to use the connection, above all.
-fn is_denied(state: &JobState) -> bool {
-    matches!(state, JobState::Failed(error) if error.reason == "accessDenied")
+fn found(state: &JobState) -> Found {
+    match state {
+        JobState::Pending | JobState::Running => Found::Running,
+        JobState::Succeeded => Found::Succeeded,
+        JobState::Failed(error) => Found::Failed {
+            reason: error.reason.clone(),
+            message: error.message.clone(),
+        },
+    }
 }

@@ -211,7 +211,7 @@ async fn a_result_is_read_page_by_page() {
 
 #[tokio::test]
 async fn tables_are_listed_read_and_labelled() {
-    let item = |name: &str| json!({"tableReference": {"tableId": name}, "labels": {"team": "x"}});
+    let item = |name: &str| json!({"tableReference": {"tableId": name}});
     let read = json!({
         "type": "TABLE", "numRows": "12", "numBytes": "900", "labels": {"team": "a"},
         "schema": {"fields": [
@@ -224,26 +224,37 @@ async fn tables_are_listed_read_and_labelled() {
             200,
             json!({"tables": [item("a"), item("b")], "nextPageToken": "2"}),
         ),
-        (200, json!({"tables": [item("c")]})),
+        (
+            200,
+            json!({"tables": [{
+                "tableReference": {"tableId": "c"}, "creationTime": "1767225600001",
+            }]}),
+        ),
         (200, read),
         (404, google_error("notFound", "Not found: Table")),
         (200, json!({})),
         (404, google_error("notFound", "Not found: Dataset")),
     ])
     .await;
-    let tables = client.list_tables("team-a", "orders").await.unwrap();
-    assert_eq!(tables.keys().collect::<Vec<_>>(), ["a", "b", "c"]);
-    assert_eq!(tables["b"]["team"], "x");
+    let tables = client.tables("team-a", "orders").await.unwrap();
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let created = "2026-01-01T00:00:00.001Z".parse().unwrap();
+    assert_eq!(tables[2].created, Some(created));
     let seen = client.table(&table()).await.unwrap().unwrap();
     assert_eq!((seen.rows, seen.bytes), (12, 900));
     assert_eq!(seen.schema[0].mode, FieldMode::Required);
     assert!(!seen.schema[0].is_guarded && seen.schema[1].is_guarded);
     assert_eq!(client.table(&table()).await.unwrap(), None);
-    let labels = [("pipewright".to_owned(), "x".to_owned())].into();
+    let labels = [("pipewright", Some("x".to_owned())), ("old", None)];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value)).into();
     client.label_table(&table(), &labels).await.unwrap();
-    let error = client.list_tables("team-a", "gone").await.unwrap_err();
+    let error = client.tables("team-a", "gone").await.unwrap_err();
     assert!(matches!(error, GoogleError::NotFound { .. }));
     let traffic = server.wire().traffic();
-    assert_eq!(sent(&traffic[4]), json!({"labels": {"pipewright": "x"}}));
+    assert_eq!(
+        sent(&traffic[4]),
+        json!({"labels": {"pipewright": "x", "old": null}})
+    );
     assert!(traffic[4].uri.ends_with("/tables/Gr%C3%B6%C3%9Fe%20x"));
 }

@@ -14,6 +14,7 @@
 mod evaluate;
 mod fixed;
 mod jobs;
+mod lifecycle;
 mod merge;
 mod run;
 mod source;
@@ -43,6 +44,16 @@ pub struct Stored {
 }
 
 impl Google {
+    /// The names of the tables of a dataset.
+    pub fn table_names(&self, project: &str, dataset: &str) -> Vec<String> {
+        let world = self.lock();
+        let names = world.tables.keys();
+        names
+            .filter(|name| name.project == project && name.dataset == dataset)
+            .map(|name| name.table.clone())
+            .collect()
+    }
+
     /// A table as it is stored.
     pub fn table(&self, project: &str, dataset: &str, table: &str) -> Option<Stored> {
         let name = TableName {
@@ -108,9 +119,11 @@ pub(super) fn routes() -> Router<Shared> {
             "/bigquery/v2/projects/{project}/queries/{job}",
             get(jobs::results),
         )
-        .route(tables, get(tables::list))
+        .route(tables, get(tables::list).post(lifecycle::insert))
         .route(
             &format!("{tables}/{{table}}"),
-            get(tables::get).patch(tables::patch),
+            get(tables::get)
+                .patch(tables::patch)
+                .delete(lifecycle::delete),
         )
 }

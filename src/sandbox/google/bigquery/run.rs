@@ -170,7 +170,10 @@ async fn attempt(world: &Shared, work: &Work, want: Want) -> Result<Outcome, Fai
         forgotten: forgotten.rows,
         day,
     };
-    let next = written(world.tables.get(table), write)?;
+    let mut next = written(world.tables.get(table), write)?;
+    if next.created.is_empty() {
+        next.created = world.time();
+    }
     world.tables.insert(table.clone(), next);
     let tables = world
         .tables

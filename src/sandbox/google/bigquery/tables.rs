@@ -24,8 +24,12 @@ pub(in super::super) struct Table {
     /// Rows that it has, and that are not kept: see [`super::super::Options::most_rows`].
     pub(super) forgotten: usize,
     pub(super) labels: BTreeMap<String, String>,
+    /// In milliseconds since 1970.
+    pub(super) created: String,
+    /// The same; kept by every way of writing.
+    pub(super) expires: Option<String>,
     /// How often it was written to, and on which day last.
-    written: (i64, u32),
+    pub(super) written: (i64, u32),
     /// How often it was written to in all.
     pub(super) writes: u64,
 }
@@ -77,9 +81,9 @@ impl Table {
         cells.map(String::len).sum()
     }
 
-    fn view(&self, name: &TableName) -> Value {
+    pub(super) fn view(&self, name: &TableName) -> Value {
         let fields: Vec<Value> = self.columns.iter().map(Column::view).collect();
-        json!({
+        let mut view = json!({
             "kind": "bigquery#table",
             "id": format!("{}:{}.{}", name.project, name.dataset, name.table),
             "tableReference": {
@@ -90,7 +94,12 @@ impl Table {
             "numRows": (self.rows.len() + self.forgotten).to_string(),
             "numBytes": self.bytes().to_string(),
             "labels": self.labels,
-        })
+            "creationTime": self.created,
+        });
+        if let (Some(expires), Some(view)) = (&self.expires, view.as_object_mut()) {
+            view.insert("expirationTime".to_owned(), json!(expires));
+        }
+        view
     }
 }
 
@@ -242,15 +251,15 @@ pub(in super::super) async fn list(
 ) -> Answer {
     let world = world.lock();
     known(&world, &project, &dataset)?;
-    let of = |name: &&TableName| name.project == project && name.dataset == dataset;
-    let tables = world.tables.iter().filter(|(name, _)| of(name));
-    let all = tables.map(|(name, table)| {
+    let all = world.tables.iter();
+    let all = all.filter(|(name, _)| name.project == project && name.dataset == dataset);
+    let all = all.map(|(name, table)| {
         let reference = json!({"projectId": project, "datasetId": dataset, "tableId": name.table});
         (
             name.table.clone(),
             json!({
                 "kind": "bigquery#table", "tableReference": reference, "type": "TABLE",
-                "labels": table.labels,
+                "creationTime": table.created,
             }),
         )
     });
@@ -316,7 +325,7 @@ pub(in super::super) async fn patch(
     Ok(Json(table.view(&name)))
 }
 
-fn missing(name: &TableName) -> Refusal {
+pub(super) fn missing(name: &TableName) -> Refusal {
     let TableName {
         project,
         dataset,
@@ -328,7 +337,11 @@ fn missing(name: &TableName) -> Refusal {
     )
 }
 
-fn known(world: &super::super::world::World, project: &str, dataset: &str) -> Result<(), Refusal> {
+pub(super) fn known(
+    world: &super::super::world::World,
+    project: &str,
+    dataset: &str,
+) -> Result<(), Refusal> {
     if world.dataset(project, dataset).is_some() {
         return Ok(());
     }

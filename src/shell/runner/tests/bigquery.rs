@@ -22,11 +22,15 @@ pub(super) struct World {
     pub(super) dataset: BTreeMap<String, u64>,
     /// Columns of the tables of the dataset; `id INTEGER` if nothing is said.
     pub(super) columns: BTreeMap<String, Value>,
+    /// Labels of the tables of the dataset.
+    pub(super) labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// What `MAX` of a table's cursor is.
+    pub(super) highest: BTreeMap<String, String>,
     pub(super) database: String,
+    /// Why the next job that reads fails.
+    pub(super) refused: Option<(&'static str, &'static str)>,
     /// For the next jobs that write: a reason to fail for each.
     pub(super) failures: Vec<(&'static str, &'static str)>,
-    /// Whether the connection may not be used.
-    pub(super) denies: bool,
     /// Whether jobs that write stay running.
     pub(super) slow: bool,
     /// Every job that was begun, by its id.
@@ -41,6 +45,8 @@ pub(super) struct Job {
     error: Option<(&'static str, &'static str)>,
     running: bool,
     rows: u64,
+    /// What a query for the highest cursor answers.
+    highest: Option<String>,
 }
 
 type Shared = Arc<Mutex<World>>;
@@ -65,10 +71,7 @@ pub(super) async fn start() -> (Server, Shared) {
             get(connection),
         )
         .route(&tables, get(list))
-        .route(
-            &format!("{tables}/{{table}}"),
-            get(table).patch(async || Json(json!({}))),
-        )
+        .route(&format!("{tables}/{{table}}"), get(table).patch(label))
         .route(&format!("{project}/jobs"), post(insert))
         .route(&format!("{project}/jobs/{{id}}"), get(job))
         .route(&format!("{project}/jobs/{{id}}/cancel"), post(cancel))
@@ -92,9 +95,14 @@ async fn connection(State(world): State<Shared>) -> Json<Value> {
 
 async fn list(State(world): State<Shared>) -> Json<Value> {
     let world = lock(&world);
+    // A day before the run began, or after.
+    let created = |name: &str| match world.written.contains_key(name) {
+        true => "1767225600001",
+        false => "1767139200000",
+    };
     let tables = world.dataset.keys();
     let tables: Vec<Value> = tables
-        .map(|name| json!({"tableReference": {"tableId": name}}))
+        .map(|name| json!({"tableReference": {"tableId": name}, "creationTime": created(name)}))
         .collect();
     Json(json!({"tables": tables}))
 }
@@ -106,8 +114,28 @@ async fn table(State(world): State<Shared>, Path(name): Path<String>) -> Respons
     };
     let columns = world.columns.get(&name).cloned();
     let columns = columns.unwrap_or(json!([{"name": "id", "type": "INTEGER"}]));
-    Json(json!({"type": "TABLE", "numRows": rows.to_string(), "schema": {"fields": columns}}))
-        .into_response()
+    let labels = world.labels.get(&name).cloned().unwrap_or_default();
+    Json(json!({
+        "type": "TABLE", "numRows": rows.to_string(), "schema": {"fields": columns},
+        "labels": labels,
+    }))
+    .into_response()
+}
+
+async fn label(
+    State(world): State<Shared>,
+    Path(name): Path<String>,
+    Json(sent): Json<Value>,
+) -> Json<Value> {
+    let mut world = lock(&world);
+    let labels = world.labels.entry(name).or_default();
+    for (key, value) in sent["labels"].as_object().unwrap() {
+        match value.as_str() {
+            Some(value) => labels.insert(key.clone(), value.to_owned()),
+            None => labels.remove(key),
+        };
+    }
+    Json(json!({}))
 }
 
 async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Response {
@@ -125,8 +153,26 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
         error: None,
         running: false,
         rows: 0,
+        highest: None,
     };
-    if let Some(table) = query["destinationTable"]["tableId"].as_str() {
+    let text = query["query"].as_str().unwrap();
+    let named = |before: &str| {
+        let rest = text.split(before).nth(1)?;
+        Some(rest.split('`').next().unwrap().to_owned())
+    };
+    if text.starts_with("MERGE") {
+        let table = named("INTO `acme-orders`.`orders`.`").unwrap();
+        if !world.failures.is_empty() {
+            job.error = Some(world.failures.remove(0));
+        } else {
+            job.rows = 2;
+            world.highest.insert(table.clone(), "9".to_owned());
+            *world.written.entry(table).or_default() += 1;
+        }
+    } else if text.contains("MAX(") {
+        let table = named("FROM `acme-orders`.`orders`.`").unwrap();
+        job.highest = world.highest.get(&table).cloned();
+    } else if let Some(table) = query["destinationTable"]["tableId"].as_str() {
         job.running = world.slow;
         job.rows = world.source[table];
         if !world.failures.is_empty() {
@@ -140,8 +186,8 @@ async fn insert(State(world): State<Shared>, Json(sent): Json<Value>) -> Respons
             *world.written.entry(table.to_owned()).or_default() += 1;
         }
     }
-    if world.denies {
-        job.error = Some(("accessDenied", "Access Denied: Connection"));
+    if job.sent["configuration"]["query"]["destinationTable"].is_null() && job.error.is_none() {
+        job.error = world.refused.take();
     }
     let answer = job.answer();
     world.jobs.insert(id, job);
@@ -164,8 +210,9 @@ impl Job {
             status["errorResult"] = json!({"reason": reason, "message": message});
         }
         json!({"status": status, "statistics": {
-            "startTime": "1767225600000", "endTime": "1767225601500", "totalSlotMs": "77",
-            "query": {"totalBytesProcessed": "1024"},
+            "creationTime": "1767225600000", "startTime": "1767225600000",
+            "endTime": "1767225601500", "totalSlotMs": "77",
+            "query": {"totalBytesProcessed": "1024", "numDmlAffectedRows": self.rows.to_string()},
         }})
     }
 }
@@ -206,6 +253,8 @@ async fn result(State(world): State<Shared>, Path(id): Path<String>) -> Response
         .unwrap();
     let (names, rows) = if query.starts_with("SELECT `row_kind`") {
         catalog(&world)
+    } else if query.contains("MAX(") {
+        (vec!["highest"], vec![json!([job.highest])])
     } else {
         (Vec::new(), Vec::new())
     };
@@ -246,19 +295,34 @@ fn catalog(world: &World) -> (Vec<&'static str>, Vec<Value>) {
         "category",
         "type_sql",
         "not_null",
+        "unique_keys",
     ];
     let mut rows = vec![json!([
-        "schema", "true", "true", null, null, null, null, null, null, null, null, null, null, null
+        "schema", "true", "true", null, null, null, null, null, null, null, null, null, null, null,
+        null
     ])];
     for (table, count) in &world.source {
         let bytes = (count * 100).to_string();
         rows.push(json!([
-            "table", null, "true", table, "r", bytes, "false", null, null, null, null, null, null,
-            null
+            "table",
+            null,
+            "true",
+            table,
+            "r",
+            bytes,
+            "false",
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            null,
+            "[[\"id\"]]"
         ]));
         rows.push(json!([
             "column", null, "true", table, null, null, null, "id", "1", "20", "-1", "other",
-            "bigint", "true"
+            "bigint", "true", null
         ]));
     }
     (names, rows)

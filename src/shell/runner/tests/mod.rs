@@ -2,6 +2,8 @@
 //! in `tests/postgres`.
 
 mod bigquery;
+mod incremental;
+mod refusals;
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +21,29 @@ use bigquery::{World, start};
 
 const SPEC: &str = r#"{"connection":"projects/acme-orders/locations/eu/connections/main","database":"shop","dataset":"orders","instance":"acme-orders:europe-west1:main","location":"eu","pipeline":"orders","project":"acme-orders","schema":"public","service":"orders-api","tables":"all","version":1}"#;
 
+/// A run that began with this uid, of this spec.
+#[derive(Clone)]
+struct Plan {
+    uid: &'static str,
+    spec: RunSpec,
+    chunk_bytes: u64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            uid: "0b7ad3f0-0000-4000-8000-000000000001",
+            spec: RunSpec::from_environment(SPEC).unwrap(),
+            chunk_bytes: 0,
+        }
+    }
+}
+
 fn runner(server: &Server, clock: &Clock) -> Runner {
+    runner_of(server, clock, &Plan::default())
+}
+
+fn runner_of(server: &Server, clock: &Clock, plan: &Plan) -> Runner {
     let endpoints = Endpoints {
         bigquery: server.url(),
         bigquery_connection: server.url(),
@@ -27,14 +51,15 @@ fn runner(server: &Server, clock: &Clock) -> Runner {
     };
     let token = TokenSource::Fixed(SecretString::from("token"));
     let settings = Settings {
-        uid: "0b7ad3f0-0000-4000-8000-000000000001".to_owned(),
+        uid: plan.uid.to_owned(),
         parallel: NonZeroUsize::MIN,
+        chunk_bytes: plan.chunk_bytes,
         tables: BTreeSet::new(),
     };
     Runner::new(
         GoogleClient::new(&endpoints, token, clock.clone()).unwrap(),
         clock.clone(),
-        RunSpec::from_environment(SPEC).unwrap(),
+        plan.spec.clone(),
         settings,
     )
 }
@@ -59,8 +84,13 @@ async fn passing<T>(clock: &Clock, work: impl Future<Output = T>) -> T {
 
 /// One attempt that nobody stops.
 async fn attempt(server: &Server) -> RunReport {
+    attempt_of(server, &Plan::default()).await
+}
+
+async fn attempt_of(server: &Server, plan: &Plan) -> RunReport {
     let clock = noon();
-    passing(&clock, runner(server, &clock).run(std::future::pending())).await
+    let runner = runner_of(server, &clock, plan);
+    passing(&clock, runner.run(std::future::pending())).await
 }
 
 fn of<'a>(report: &'a RunReport, table: &str) -> &'a TableReport {
@@ -148,6 +178,16 @@ enum Blow {
     TooMany,
 }
 
+const BLOWS: [Blow; 7] = [
+    Blow::DeadBefore,
+    Blow::DeadAfter,
+    Blow::Lost,
+    Blow::Reset,
+    Blow::Truncated,
+    Blow::Unavailable,
+    Blow::TooMany,
+];
+
 impl Blow {
     fn fault(self) -> Fault {
         let busy = |code: u16| (StatusCode::from_u16(code).unwrap(), String::new());
@@ -184,24 +224,37 @@ fn strike(server: &Server, number: usize, blow: Blow) -> Arc<Notify> {
 
 #[tokio::test]
 async fn whatever_befalls_any_request_each_table_is_written_once() {
-    let (server, _) = start().await;
-    attempt(&server).await;
+    struck_everywhere(
+        &Plan::default(),
+        &BLOWS,
+        |_| {},
+        |_, report| {
+            assert_eq!(of(report, "items").rows, Some(7));
+        },
+    )
+    .await;
+}
+
+/// Plays the run again and again, each time with another blow at another of its requests, and
+/// looks at what came of it.
+async fn struck_everywhere(
+    plan: &Plan,
+    blows: &[Blow],
+    prepare: impl Fn(&mut World),
+    look: impl Fn(&World, &RunReport),
+) {
+    let (server, world) = start().await;
+    prepare(&mut world.lock().unwrap());
+    attempt_of(&server, plan).await;
     let requests = server.wire().traffic().len();
     assert!(requests > 12, "{requests}");
     for number in 1..=requests {
-        for blow in [
-            Blow::DeadBefore,
-            Blow::DeadAfter,
-            Blow::Lost,
-            Blow::Reset,
-            Blow::Truncated,
-            Blow::Unavailable,
-            Blow::TooMany,
-        ] {
+        for &blow in blows {
             let (server, world) = start().await;
+            prepare(&mut world.lock().unwrap());
             let struck = strike(&server, number, blow);
             let clock = noon();
-            let runner = runner(&server, &clock);
+            let runner = runner_of(&server, &clock, plan);
             let first = passing(&clock, runner.run(std::future::pending()));
             let mut attempts = 1;
             let report = tokio::select! {
@@ -209,13 +262,13 @@ async fn whatever_befalls_any_request_each_table_is_written_once() {
                 // Nothing of it is left: no cancelling, no report.
                 () = struck.notified() => {
                     attempts = 2;
-                    attempt(&server).await
+                    attempt_of(&server, plan).await
                 }
             };
             assert_eq!(attempts == 2, blow.kills(), "{blow:?} at {number}");
             assert_eq!(report.exit_code(), 0, "{blow:?} at {number}: {report:?}");
             assert_eq!(written(&world), once_each(), "{blow:?} at {number}");
-            assert_eq!(of(&report, "items").rows, Some(7), "{blow:?} at {number}");
+            look(&world.lock().unwrap(), &report);
         }
     }
 }
@@ -374,36 +427,4 @@ SELECT `c1` AS `id` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/conne
     assert!(written(&world).is_empty());
     let schemas = passing(&clock, runner.schemas()).await.unwrap();
     assert_eq!(schemas.to_string(), "items\n  id  INT64       bigint\n");
-}
-
-#[tokio::test]
-async fn a_refusal_at_the_first_doors_may_pass_and_behind_them_it_stays() {
-    let doors = [
-        ("/connections/main", 75),
-        ("/bigquery/v2/projects/acme-orders/jobs", 75),
-        ("/datasets/orders/tables", 75),
-        ("/datasets/orders/tables/orders", 2),
-    ];
-    for (door, code) in doors {
-        let (server, world) = start().await;
-        world.lock().unwrap().dataset.insert("orders".to_owned(), 2);
-        server.wire().fail_with(move |_, uri| {
-            let body =
-                r#"{"error":{"code":403,"message":"no","errors":[{"reason":"accessDenied"}]}}"#;
-            let is_there = uri.path().ends_with(door);
-            is_there.then(|| Fault::Refuse(StatusCode::FORBIDDEN, body.to_owned()))
-        });
-        let report = attempt(&server).await;
-        assert_eq!(report.exit_code(), code, "{door}: {report:?}");
-        assert_eq!(
-            report.message.contains("some minutes"),
-            code == 75,
-            "{door}"
-        );
-    }
-    // What the job says of the connection is the same refusal.
-    let (server, world) = start().await;
-    world.lock().unwrap().denies = true;
-    let report = attempt(&server).await;
-    assert_eq!(report.exit_code(), 75, "{report:?}");
 }

@@ -7,11 +7,11 @@ use crate::edges::google::{
 };
 use crate::pipeline::Mode;
 use crate::sync::{
-    ColumnMode, CopyMode, Destination, DestinationColumn, Failure, Incremental, LONGEST_STATEMENT,
-    LabelChanges, Marks, Rows, SchemaDecision, SchemaWrite, Since, Table, TableCopy, UpdateOption,
-    WhyFull, WriteDisposition, chunk_count, chunk_key, compare, copy_of, filter, fingerprint,
-    inner_select, merge_statement, select_statement, select_unless_empty_statement,
-    watermark_statement,
+    ColumnMode, CopyMode, Destination, DestinationColumn, Failure, GoogleText, Incremental,
+    LONGEST_STATEMENT, LabelChanges, Marks, Rows, SchemaDecision, SchemaWrite, Since, Table,
+    TableCopy, UpdateOption, WhyFull, WriteDisposition, chunk_count, chunk_key, compare, copy_of,
+    filter, fingerprint, inner_select, merge_statement, select_statement,
+    select_unless_empty_statement, watermark_statement,
 };
 
 use super::calls::{again, failure, permanent};
@@ -152,9 +152,7 @@ impl Runner {
         let (connection, schema) = (&spec.connection, &spec.schema);
         let inner = inner_select(schema, &copy, &rows);
         let statement = match &incremental {
-            Some(Incremental { key, .. }) if rows.since.is_some() => {
-                merge_statement(connection, &inner, &copy, &self.destination(&copy), key)
-            }
+            Some(incremental) if rows.since.is_some() => self.merge(&copy, &rows, incremental),
             _ if rows_before > 0 => {
                 select_unless_empty_statement(connection, schema, &copy, &rows, &write.nulls)
             }
@@ -172,10 +170,6 @@ impl Runner {
         } else {
             let count = chunk_count(table.bytes, self.settings.chunk_bytes);
             let way = (count > 1).then(|| {
-                // What changes while the chunks are read would be before the highest cursor.
-                if incremental.is_some() {
-                    return Err("it is incremental");
-                }
                 if is_guarded {
                     return Err(
                         "policy tags guard its columns, and would not guard staging tables",
@@ -209,6 +203,7 @@ impl Runner {
                     copy,
                     rows,
                     nulls: write.nulls,
+                    incremental,
                 }),
             }
         };
@@ -230,19 +225,42 @@ impl Runner {
     ) -> Result<Extent, Failure> {
         let statement = watermark_statement(&self.destination(copy), &incremental.cursor);
         let about = ["watermark", table.name.as_str()];
+        let since = self.since(&about, &statement, incremental).await?;
+        Ok(since.map_or(Extent::Full(WhyFull::Empty), Extent::Since))
+    }
+
+    /// From where on a MERGE reads, by the highest cursor that a statement answers; nothing
+    /// without one.
+    pub(super) async fn since(
+        &self,
+        about: &[&str],
+        statement: &GoogleText,
+        incremental: &Incremental,
+    ) -> Result<Option<Since>, Failure> {
         let query = statement.as_str();
-        let answer = self.read(&about, query, Refusal::Lasts).await?;
+        let answer = self.read(about, query, Refusal::Lasts).await?;
         let highest = answer.rows.first().and_then(|row| row.get("highest"));
         let Some(highest) = highest.and_then(Option::as_deref) else {
-            return Ok(Extent::Full(WhyFull::Empty));
+            return Ok(None);
         };
         let since = incremental.since(highest);
-        since.map(Extent::Since).ok_or_else(|| {
+        since.map(Some).ok_or_else(|| {
             permanent(format!(
-                "the destination's highest `{}` is `{highest}`, which is no such value",
+                "the highest `{}` is `{highest}`, which is no such value",
                 incremental.cursor.name
             ))
         })
+    }
+
+    pub(super) fn merge(
+        &self,
+        copy: &TableCopy,
+        rows: &Rows,
+        incremental: &Incremental,
+    ) -> GoogleText {
+        let inner = inner_select(&self.spec.schema, copy, rows);
+        let (into, key) = (self.destination(copy), &incremental.key);
+        merge_statement(&self.spec.connection, &inner, copy, &into, key)
     }
 
     fn destination(&self, copy: &TableCopy) -> Destination {

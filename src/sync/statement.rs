@@ -338,7 +338,7 @@ mod tests {
         );
         assert_eq!(
             said.as_str(),
-            r#"SELECT FORMAT_DATE('%E4Y-%m-%d', `highest`) AS `highest` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT pg_catalog.max(CASE WHEN \"day\" BETWEEN '0001-01-01'::date AND '9999-12-31'::date THEN \"day\" END) AS \"highest\" FROM \"s\".\"t\" WHERE (\"n\" > 1)")"#
+            r#"SELECT FORMAT_DATE('%E4Y-%m-%d', `highest`) AS `highest` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT pg_catalog.max(CASE WHEN \"day\" BETWEEN '0001-01-01'::date AND '9999-12-31'::date THEN \"day\" END) AS \"highest\" FROM \"s\".\"t\" WHERE ((\"n\" > 1))")"#
         );
     }
 

@@ -97,6 +97,34 @@ async fn a_large_table_is_read_in_chunks_and_written_at_once() {
     assert!(staged(&house).is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_that_went_missing_is_never_written_from() {
+    let house = House::shop("chunks_missing").await;
+    house.sql(LARGE);
+    assert_eq!(house.run("run-1", &small()).await.code, Some(0));
+    let before = rows(&house, "large");
+    let google = house.google.clone();
+    house.google.wire().fail_with(move |method, uri| {
+        // Every chunk has been read.
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        if method == "GET" && name.starts_with("pipewright_staging_") {
+            google.delete_table(PROJECT, "copies", name);
+        }
+        None
+    });
+    for _ in 0..2 {
+        let ran = house.run("run-2", &small()).await;
+        assert_eq!(ran.code, Some(2), "{:?}", ran.report);
+        let Outcome::Failed(failure) = &of(&ran, "large").result else {
+            panic!("{:?}", ran.report);
+        };
+        assert!(failure.error.contains("and it holds 0 now"), "{failure:?}");
+        assert_eq!(rows(&house, "large"), before);
+    }
+    house.google.wire().heal();
+    assert_eq!(house.run("run-3", &small()).await.code, Some(0));
+}
+
 /// `items` by what changed, with a full copy in chunks each time.
 fn incremental() -> [(&'static str, Value); 2] {
     let mode = json!({"incremental": {"key": ["id"], "cursor": "id", "full_every_seconds": 0}});

@@ -32,37 +32,41 @@ pub(super) struct Planned {
 /// How a table is written.
 pub(super) enum Write {
     /// All of its rows.
-    Full {
-        destination: google::Destination,
-        /// Rows of the destination before; none, if it is to be made.
-        rows_before: u64,
-        /// Labels to change before anything is written.
-        before: Option<LabelChanges>,
-        /// If it is too large for one statement.
-        cut: Option<Cut>,
-        /// Of an incremental table: what the next copies must have in common with this one.
-        fingerprint: Option<String>,
-    },
+    Full(Box<Full>),
     /// Those that changed.
     Merge,
+}
+
+/// A copy of all rows.
+pub(super) struct Full {
+    pub(super) destination: google::Destination,
+    /// Rows of the destination before; none, if it is to be made.
+    pub(super) rows_before: u64,
+    /// Labels to change before anything is written.
+    pub(super) before: Option<LabelChanges>,
+    /// If it is too large for one statement.
+    pub(super) cut: Option<Cut>,
+    /// Of an incremental table: what the next copies must have in common with this one.
+    fingerprint: Option<String>,
 }
 
 impl Write {
     pub(super) fn mode(&self) -> CopyMode {
         match self {
-            Self::Full { .. } => CopyMode::Full,
+            Self::Full(_) => CopyMode::Full,
             Self::Merge => CopyMode::Incremental,
         }
     }
 
     /// What is put on the table once it is written.
     pub(super) fn labels(&self, snapshot: Timestamp, run: &str) -> LabelChanges {
-        match self {
-            Self::Full {
-                fingerprint: Some(fingerprint),
-                ..
-            } => Marks::after_full(snapshot, fingerprint, &label(run)),
-            _ => Marks::after_copy(snapshot),
+        let fingerprint = match self {
+            Self::Full(full) => full.fingerprint.as_deref(),
+            Self::Merge => None,
+        };
+        match fingerprint {
+            Some(fingerprint) => Marks::after_full(snapshot, fingerprint, &label(run)),
+            None => Marks::after_copy(snapshot),
         }
     }
 }
@@ -168,36 +172,13 @@ impl Runner {
         let write = if rows.since.is_some() {
             Write::Merge
         } else {
-            let count = chunk_count(table.bytes, self.settings.chunk_bytes);
-            let way = (count > 1).then(|| {
-                if is_guarded {
-                    return Err(
-                        "policy tags guard its columns, and would not guard staging tables",
-                    );
-                }
-                let key = chunk_key(table, &copy);
-                key.map(|key| key.column.name.clone())
-                    .ok_or("no unique key begins with a whole number that is copied")
-            });
-            let key = match way {
-                None => None,
-                Some(Ok(key)) => Some(key),
-                Some(Err(why)) => {
-                    notes.push(format!("Large, and copied by one statement: {why}."));
-                    None
-                }
-            };
-            if let Some(key) = &key {
-                notes.push(format!(
-                    "Read in up to {count} chunks by `{key}`, each of them its own snapshot."
-                ));
-            }
-            Write::Full {
+            let cut = self.cut_by(table, &copy, is_guarded, &mut notes);
+            Write::Full(Box::new(Full {
                 destination: destination(reference.clone(), &write),
                 rows_before,
                 before: marks.before_full(),
                 fingerprint: print,
-                cut: key.map(|key| Cut {
+                cut: cut.map(|(key, count)| Cut {
                     key,
                     count,
                     copy,
@@ -205,7 +186,7 @@ impl Runner {
                     nulls: write.nulls,
                     incremental,
                 }),
-            }
+            }))
         };
         Ok(Planned {
             statement,
@@ -213,6 +194,33 @@ impl Runner {
             write,
             notes,
         })
+    }
+
+    /// The key that a large table is cut by, and into how many chunks; with a note on either.
+    fn cut_by(
+        &self,
+        table: &Table,
+        copy: &TableCopy,
+        is_guarded: bool,
+        notes: &mut Vec<String>,
+    ) -> Option<(String, u32)> {
+        let count = chunk_count(table.bytes, self.settings.chunk_bytes);
+        if count < 2 {
+            return None;
+        }
+        let key = chunk_key(table, copy).filter(|_| !is_guarded);
+        let Some(key) = key.map(|key| key.column.name.clone()) else {
+            let why = match is_guarded {
+                true => "policy tags guard its columns, and would not guard staging tables",
+                false => "no unique key begins with a whole number that is copied",
+            };
+            notes.push(format!("Large, and copied by one statement: {why}."));
+            return None;
+        };
+        notes.push(format!(
+            "Read in up to {count} chunks by `{key}`, each of them its own snapshot."
+        ));
+        Some((key, count))
     }
 
     /// Asks how far the destination goes. The job that is asked is the same for every attempt

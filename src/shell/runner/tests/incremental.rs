@@ -36,8 +36,8 @@ fn how(report: &RunReport) -> (CopyMode, &str) {
     assert_eq!(report.exit_code(), 0, "{report:?}");
     let items = of(report, "items");
     let notes = items.notes.iter();
-    let why = notes.filter_map(|note| note.split(". ").next());
-    (items.mode, why.last().unwrap_or_default())
+    let mut why = notes.filter_map(|note| note.split(". ").next());
+    (items.mode, why.next_back().unwrap_or_default())
 }
 
 #[tokio::test]

@@ -50,8 +50,8 @@ pub use schema::{
 pub use select::{Chunk, Rows, chunk_key, inner_select};
 pub use statement::{
     Destination, EMPTY_SOURCE, LONGEST_STATEMENT, NullColumn, bounds_statement, catalog_statement,
-    merge_statement, select_statement, select_unless_empty_statement, union_statement,
-    watermark_statement,
+    merge_statement, select_statement, select_unless_empty_statement, source_watermark_statement,
+    union_statement, watermark_statement,
 };
 pub use text::{GoogleText, PgText};
 pub use types::{BigQueryType, Cast, Loss, TAKEN, Treatment, treat};

@@ -149,7 +149,7 @@ fn retyped(column: &DestinationColumn, now: BigQueryType) -> Option<String> {
     };
     (!same).then(|| {
         format!(
-            "Column `{}` is {before} in BigQuery and would become {}: `/rerun --rebuild` writes the table anew.",
+            "Column `{}` is {before} in BigQuery and would become {}: drop that column in BigQuery, and the next run adds it anew.",
             column.name,
             now.sql()
         )
@@ -260,8 +260,8 @@ mod tests {
         assert_eq!(
             refused,
             SchemaDecision::Refused(vec![
-                "Column `Id` is STRING in BigQuery and would become INT64: `/rerun --rebuild` writes the table anew.".to_owned(),
-                "Column `name` is ARRAY of STRING in BigQuery and would become STRING: `/rerun --rebuild` writes the table anew.".to_owned(),
+                "Column `Id` is STRING in BigQuery and would become INT64: drop that column in BigQuery, and the next run adds it anew.".to_owned(),
+                "Column `name` is ARRAY of STRING in BigQuery and would become STRING: drop that column in BigQuery, and the next run adds it anew.".to_owned(),
             ])
         );
         let smaller = there(&[("Id", "INTEGER", Nullable), ("x", "STRING", Nullable)]);

@@ -39,31 +39,22 @@ pub fn inner_select(schema: &PgName, copy: &TableCopy, rows: &Rows) -> PgText {
             .sql(" AS ")
             .ident(&inner_name(copied))
     });
-    let select = PgText::new()
+    PgText::new()
         .sql("SELECT ")
         .joined(columns, ", ")
         .sql(" FROM ")
-        .then(&qualified(schema, &copy.table));
-    let conditions = rows.conditions();
-    if conditions.is_empty() {
-        return select;
-    }
-    select.sql(" WHERE ").joined(conditions, " AND ")
+        .then(&qualified(schema, &copy.table))
+        .then(&rows.restriction())
 }
 
 /// The same, and one row more if there are none: with `c0` true, and nothing else in it. So
 /// the outer statement sees an emptied source in the very snapshot that it copies.
 pub(super) fn inner_select_or_sign(schema: &PgName, copy: &TableCopy, rows: &Rows) -> PgText {
     let nulls = copy.columns.iter().map(|_| PgText::new().sql("NULL"));
-    let conditions = rows.conditions();
     let any = PgText::new()
         .sql("SELECT FROM ")
-        .then(&qualified(schema, &copy.table));
-    let any = if conditions.is_empty() {
-        any
-    } else {
-        any.sql(" WHERE ").joined(conditions, " AND ")
-    };
+        .then(&qualified(schema, &copy.table))
+        .then(&rows.restriction());
     PgText::new()
         .sql("SELECT r.*, false AS \"c0\" FROM (")
         .then(&inner_select(schema, copy, rows))
@@ -99,6 +90,15 @@ pub(super) fn qualified(schema: &PgName, table: &PgName) -> PgText {
 }
 
 impl Rows {
+    /// ` WHERE` and the conditions, or nothing without any.
+    pub(super) fn restriction(&self) -> PgText {
+        let conditions = self.conditions();
+        if conditions.is_empty() {
+            return PgText::new();
+        }
+        PgText::new().sql(" WHERE ").joined(conditions, " AND ")
+    }
+
     fn conditions(&self) -> Vec<PgText> {
         let filter = self.filter.as_ref().map(|filter| filter.sql().clone());
         let chunk = self.chunk.iter().flat_map(Chunk::conditions);

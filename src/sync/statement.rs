@@ -160,22 +160,46 @@ pub fn bounds_statement(
 
 /// The destination's highest cursor as text in one column, `highest`; null if it has no rows.
 pub fn watermark_statement(destination: &Destination, cursor: &Copied) -> GoogleText {
-    let (before, after) = match cursor.treatment.bigquery {
-        BigQueryType::Timestamp => (
-            "FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', MAX(",
-            "), 'UTC')",
-        ),
-        BigQueryType::Datetime => ("FORMAT_DATETIME('%E4Y-%m-%dT%H:%M:%E6S', MAX(", "))"),
-        BigQueryType::Date => ("FORMAT_DATE('%E4Y-%m-%d', MAX(", "))"),
-        _ => ("CAST(MAX(", ") AS STRING)"),
+    let highest = GoogleText::new().sql("MAX(").ident(&cursor.name).sql(")");
+    as_text(cursor.treatment.bigquery, &highest).then(&path(destination))
+}
+
+/// The same of the source: of those `rows` that are copied, and as BigQuery would hold it.
+pub fn source_watermark_statement(
+    connection: &ConnectionName,
+    schema: &PgName,
+    table: &PgName,
+    cursor: &Copied,
+    rows: &Rows,
+) -> GoogleText {
+    let column = PgText::new().ident(&cursor.column.name);
+    let inner = PgText::new()
+        .sql("SELECT pg_catalog.max(")
+        .then(&cursor.treatment.cast.inner(&column))
+        .sql(") AS \"highest\" FROM ")
+        .then(&qualified(schema, table))
+        .then(&rows.restriction());
+    as_text(
+        cursor.treatment.bigquery,
+        &GoogleText::new().ident("highest"),
+    )
+    .then(&external_query(connection, &inner))
+}
+
+/// `SELECT`s a cursor's value as text that can be read again, from what is to follow.
+fn as_text(kind: BigQueryType, value: &GoogleText) -> GoogleText {
+    let (before, after) = match kind {
+        BigQueryType::Timestamp => ("FORMAT_TIMESTAMP('%E4Y-%m-%dT%H:%M:%E6SZ', ", ", 'UTC')"),
+        BigQueryType::Datetime => ("FORMAT_DATETIME('%E4Y-%m-%dT%H:%M:%E6S', ", ")"),
+        BigQueryType::Date => ("FORMAT_DATE('%E4Y-%m-%d', ", ")"),
+        _ => ("CAST(", " AS STRING)"),
     };
     GoogleText::new()
         .sql("SELECT ")
         .sql(before)
-        .ident(&cursor.name)
+        .then(value)
         .sql(after)
         .sql(" AS `highest` FROM ")
-        .then(&path(destination))
 }
 
 /// The table function, with both its arguments as literals: parameters are not taken there.
@@ -293,6 +317,28 @@ mod tests {
         assert_eq!(
             said(1),
             "SELECT CAST(MAX(`n`) AS STRING) AS `highest` FROM `acme-orders`.`orders`.`t`"
+        );
+    }
+
+    #[test]
+    fn the_sources_highest_cursor_is_that_of_the_copied_rows() {
+        let table = table("t", vec![column("day", 1082), column("n", 20)]);
+        let copy = copy_of(&table, &ColumnSelection::All).unwrap();
+        let rows = Rows {
+            filter: Some(super::super::filter("n > 1", &table).unwrap()),
+            ..Rows::default()
+        };
+        let schema = "s".parse().unwrap();
+        let said = source_watermark_statement(
+            &connection(),
+            &schema,
+            &copy.table,
+            &copy.columns[0],
+            &rows,
+        );
+        assert_eq!(
+            said.as_str(),
+            r#"SELECT FORMAT_DATE('%E4Y-%m-%d', `highest`) AS `highest` FROM EXTERNAL_QUERY("projects/acme-orders/locations/eu/connections/main", "SELECT pg_catalog.max(CASE WHEN \"day\" BETWEEN '0001-01-01'::date AND '9999-12-31'::date THEN \"day\" END) AS \"highest\" FROM \"s\".\"t\" WHERE ((\"n\" > 1))")"#
         );
     }
 

@@ -20,8 +20,8 @@ use pipewright::pipeline::{ColumnSelection, Mode};
 use pipewright::sync::{
     BigQueryType, CELLS, Category, Column, Destination, Incremental, Kind, Rows, TAKEN, Table,
     TableCopy, bounds_statement, catalog_statement, copy_of, inner_select, merge_statement,
-    select_statement, select_unless_empty_statement, table_id, union_statement,
-    watermark_statement,
+    select_statement, select_unless_empty_statement, source_watermark_statement, table_id,
+    union_statement, watermark_statement,
 };
 
 use analyzer::Analyzer;
@@ -202,6 +202,14 @@ fn every_statement_is_googlesql() {
             };
             analyzer.accepts(watermark_statement(&into, &incremental.cursor).as_str());
             statements.set(statements.get() + 1);
+            let cursor = &incremental.cursor;
+            let source =
+                source_watermark_statement(&connection, &schema, &table.name, cursor, &rows);
+            let kind = cursor.treatment.bigquery.sql();
+            check(
+                source.as_str(),
+                &format!("(SELECT CAST(NULL AS {kind}) AS highest)"),
+            );
         }
     }
     println!("googlesql: {} statements", statements.get());

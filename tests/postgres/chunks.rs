@@ -4,7 +4,7 @@ use pipewright::sync::{CopyMode, Outcome};
 use serde_json::{Value, json};
 
 use crate::runner::{
-    CHUNK_BYTES, House, PROJECT, faults_at_any_request, killed_at_any_request, of,
+    CHUNK_BYTES, House, PROJECT, faults_at_any_request, killed_at_any_request, of, row,
 };
 
 const LARGE: &str = r#"
@@ -95,6 +95,90 @@ async fn a_large_table_is_read_in_chunks_and_written_at_once() {
     );
     assert_eq!(house.table("large").rows, table.rows);
     assert!(staged(&house).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_that_went_missing_is_never_written_from() {
+    let house = House::shop("chunks_missing").await;
+    house.sql(LARGE);
+    assert_eq!(house.run("run-1", &small()).await.code, Some(0));
+    let before = rows(&house, "large");
+    let google = house.google.clone();
+    house.google.wire().fail_with(move |method, uri| {
+        // Every chunk has been read.
+        let name = uri.path().rsplit('/').next().unwrap_or_default();
+        if method == "GET" && name.starts_with("pipewright_staging_") {
+            google.delete_table(PROJECT, "copies", name);
+        }
+        None
+    });
+    for _ in 0..2 {
+        let ran = house.run("run-2", &small()).await;
+        assert_eq!(ran.code, Some(2), "{:?}", ran.report);
+        let Outcome::Failed(failure) = &of(&ran, "large").result else {
+            panic!("{:?}", ran.report);
+        };
+        assert!(failure.error.contains("and it holds 0 now"), "{failure:?}");
+        assert_eq!(rows(&house, "large"), before);
+    }
+    house.google.wire().heal();
+    assert_eq!(house.run("run-3", &small()).await.code, Some(0));
+}
+
+/// `items` by what changed, with a full copy in chunks each time.
+fn incremental() -> [(&'static str, Value); 2] {
+    let mode = json!({"incremental": {"key": ["id"], "cursor": "id", "full_every_seconds": 0}});
+    [
+        (CHUNK_BYTES, json!(8_000)),
+        ("options", json!({"items": {"mode": mode}})),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_while_chunks_are_read_is_merged_after_them() {
+    let house = House::shop("chunks_meanwhile").await;
+    house.sql(LARGE);
+    house.sql("ALTER TABLE large ADD COLUMN changed timestamp NOT NULL DEFAULT '2024-03-01'");
+    let mut changed = small().to_vec();
+    let mode = json!({"incremental": {
+        "key": ["id"], "cursor": "changed", "full_every_seconds": 604_800,
+    }});
+    let options = json!({"large": {"mode": mode, "where": "id < 10000"}});
+    changed.push(("options", options));
+    let (server, mut made) = (house.server.clone(), 0);
+    house.google.wire().fail_with(move |method, uri| {
+        made += usize::from(method == "POST" && uri.path().ends_with("/tables"));
+        if made == 2 {
+            made += 1;
+            let sql = "SET search_path TO shop;
+                UPDATE large SET text = 'changed', changed = '2024-06-01' WHERE id = -2993;
+                INSERT INTO large VALUES (4001, 'new', '2024-01-01', '2024-07-01')";
+            server.run("chunks_meanwhile", sql);
+        }
+        None
+    });
+    let ran = house.run("run-1", &changed).await;
+    house.google.wire().heal();
+    assert_eq!(ran.code, Some(0), "{:?}\n{}", ran.report, ran.said);
+    assert_eq!(of(&ran, "large").mode, CopyMode::Chunked);
+    let table = house.table("large");
+    assert_eq!(row(&table, "-2993")[1], Some("changed"));
+    assert_eq!(row(&table, "4001")[1], Some("new"));
+    assert_eq!(table.rows.len(), 1001);
+    // The next one goes on from there.
+    house.sql("UPDATE large SET text = 'later', changed = '2024-07-02' WHERE id = -2986");
+    let ran = house.run("run-2", &changed).await;
+    let large = of(&ran, "large");
+    assert_eq!((large.mode, large.rows), (CopyMode::Incremental, Some(2)));
+    assert_eq!(row(&house.table("large"), "-2986")[1], Some("later"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_request_the_chunks_of_an_incremental_table_are_written_once() {
+    let house = House::shop("chunks_killed_merging").await;
+    house.sql("INSERT INTO items (id) SELECT n FROM generate_series(3, 40) n; ANALYZE");
+    killed_at_any_request(&house, &incremental(), CopyMode::Chunked).await;
+    assert_eq!(house.table("items").rows.len(), 40);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::edges::google::{self, Purpose, StagingTable, WriteDisposition};
 use crate::sync::{
-    Chunk, Destination, Failure, LONGEST_STATEMENT, NullColumn, Persistence, Rows, Table,
-    TableCopy, bounds_statement, chunk_id, inner_select, select_statement, union_statement,
+    Chunk, Destination, Failure, Incremental, LONGEST_STATEMENT, NullColumn, Persistence, Rows,
+    Since, Table, TableCopy, bounds_statement, chunk_id, inner_select, select_statement,
+    source_watermark_statement, union_statement,
 };
 
 use super::Runner;
@@ -29,6 +30,8 @@ pub(super) struct Cut {
     pub(super) copy: TableCopy,
     pub(super) rows: Rows,
     pub(super) nulls: Vec<NullColumn>,
+    /// If later copies go on from this one.
+    pub(super) incremental: Option<Incremental>,
 }
 
 /// A chunk, and where it is kept.
@@ -48,6 +51,13 @@ impl Runner {
         destination: &google::Destination,
         rows_before: u64,
     ) -> Result<Option<Cost>, ChunksFailure> {
+        let since = match &by.incremental {
+            None => None,
+            Some(incremental) => match self.before_chunks(table, by, incremental).await? {
+                None => return Ok(None),
+                Some(since) => Some((incremental, since)),
+            },
+        };
         let Some((cut, bounds)) = self.cut(table, by).await? else {
             return Ok(None);
         };
@@ -68,9 +78,57 @@ impl Runner {
             }
         }
         let mut cost = copied?;
+        if let Some((incremental, since)) = since {
+            self.catch_up(table, by, incremental, since, &mut cost)
+                .await?;
+        }
         // No row is older than what was known before the first chunk was read.
         cost.snapshot = bounds.created.or(cost.snapshot);
         Ok(Some(cost))
+    }
+
+    /// How far the source goes before the first chunk of an incremental table is read. What
+    /// changes in one chunk while others are read would otherwise be before the highest cursor
+    /// of them all, and nobody would look for it. Nothing if it has no row with a cursor.
+    async fn before_chunks(
+        &self,
+        table: &Table,
+        by: &Cut,
+        incremental: &Incremental,
+    ) -> Result<Option<Since>, Failure> {
+        let (connection, schema) = (&self.spec.connection, &self.spec.schema);
+        let cursor = &incremental.cursor;
+        let statement =
+            source_watermark_statement(connection, schema, &table.name, cursor, &by.rows);
+        let about = ["highest", table.name.as_str()];
+        self.since(&about, &statement, incremental).await
+    }
+
+    /// Merges what changed while the chunks were read.
+    async fn catch_up(
+        &self,
+        table: &Table,
+        by: &Cut,
+        incremental: &Incremental,
+        since: Since,
+        cost: &mut Cost,
+    ) -> Result<(), Failure> {
+        let rows = Rows {
+            since: Some(since),
+            ..by.rows.clone()
+        };
+        let settled = self
+            .settle(&Work {
+                about: &["catch-up", table.name.as_str()],
+                query: self.merge(&by.copy, &rows, incremental).as_str(),
+                purpose: Purpose::Merge,
+                refusal: Refusal::Lasts,
+            })
+            .await?;
+        let rows = cost.rows;
+        cost.add(&Cost::of(&settled));
+        cost.rows = rows;
+        Ok(())
     }
 
     /// The chunks, the same for every attempt of the run.

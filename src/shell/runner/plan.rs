@@ -7,11 +7,11 @@ use crate::edges::google::{
 };
 use crate::pipeline::Mode;
 use crate::sync::{
-    ColumnMode, CopyMode, Destination, DestinationColumn, Failure, Incremental, LONGEST_STATEMENT,
-    LabelChanges, Marks, Rows, SchemaDecision, SchemaWrite, Since, Table, TableCopy, UpdateOption,
-    WhyFull, WriteDisposition, chunk_count, chunk_key, compare, copy_of, filter, fingerprint,
-    inner_select, merge_statement, select_statement, select_unless_empty_statement,
-    watermark_statement,
+    ColumnMode, CopyMode, Destination, DestinationColumn, Failure, GoogleText, Incremental,
+    LONGEST_STATEMENT, LabelChanges, Marks, Rows, SchemaDecision, SchemaWrite, Since, Table,
+    TableCopy, UpdateOption, WhyFull, WriteDisposition, chunk_count, chunk_key, compare, copy_of,
+    filter, fingerprint, inner_select, merge_statement, select_statement,
+    select_unless_empty_statement, watermark_statement,
 };
 
 use super::calls::{again, failure, permanent};
@@ -32,37 +32,41 @@ pub(super) struct Planned {
 /// How a table is written.
 pub(super) enum Write {
     /// All of its rows.
-    Full {
-        destination: google::Destination,
-        /// Rows of the destination before; none, if it is to be made.
-        rows_before: u64,
-        /// Labels to change before anything is written.
-        before: Option<LabelChanges>,
-        /// If it is too large for one statement.
-        cut: Option<Box<Cut>>,
-        /// Of an incremental table: what the next copies must have in common with this one.
-        fingerprint: Option<String>,
-    },
+    Full(Box<Full>),
     /// Those that changed.
     Merge,
+}
+
+/// A copy of all rows.
+pub(super) struct Full {
+    pub(super) destination: google::Destination,
+    /// Rows of the destination before; none, if it is to be made.
+    pub(super) rows_before: u64,
+    /// Labels to change before anything is written.
+    pub(super) before: Option<LabelChanges>,
+    /// If it is too large for one statement.
+    pub(super) cut: Option<Cut>,
+    /// Of an incremental table: what the next copies must have in common with this one.
+    fingerprint: Option<String>,
 }
 
 impl Write {
     pub(super) fn mode(&self) -> CopyMode {
         match self {
-            Self::Full { .. } => CopyMode::Full,
+            Self::Full(_) => CopyMode::Full,
             Self::Merge => CopyMode::Incremental,
         }
     }
 
     /// What is put on the table once it is written.
     pub(super) fn labels(&self, snapshot: Timestamp, run: &str) -> LabelChanges {
-        match self {
-            Self::Full {
-                fingerprint: Some(fingerprint),
-                ..
-            } => Marks::after_full(snapshot, fingerprint, &label(run)),
-            _ => Marks::after_copy(snapshot),
+        let fingerprint = match self {
+            Self::Full(full) => full.fingerprint.as_deref(),
+            Self::Merge => None,
+        };
+        match fingerprint {
+            Some(fingerprint) => Marks::after_full(snapshot, fingerprint, &label(run)),
+            None => Marks::after_copy(snapshot),
         }
     }
 }
@@ -152,9 +156,7 @@ impl Runner {
         let (connection, schema) = (&spec.connection, &spec.schema);
         let inner = inner_select(schema, &copy, &rows);
         let statement = match &incremental {
-            Some(Incremental { key, .. }) if rows.since.is_some() => {
-                merge_statement(connection, &inner, &copy, &self.destination(&copy), key)
-            }
+            Some(incremental) if rows.since.is_some() => self.merge(&copy, &rows, incremental),
             _ if rows_before > 0 => {
                 select_unless_empty_statement(connection, schema, &copy, &rows, &write.nulls)
             }
@@ -170,49 +172,21 @@ impl Runner {
         let write = if rows.since.is_some() {
             Write::Merge
         } else {
-            let count = chunk_count(table.bytes, self.settings.chunk_bytes);
-            let way = (count > 1).then(|| {
-                // What changes while the chunks are read would be before the highest cursor.
-                if incremental.is_some() {
-                    return Err("it is incremental");
-                }
-                if is_guarded {
-                    return Err(
-                        "policy tags guard its columns, and would not guard staging tables",
-                    );
-                }
-                let key = chunk_key(table, &copy);
-                key.map(|key| key.column.name.clone())
-                    .ok_or("no unique key begins with a whole number that is copied")
-            });
-            let key = match way {
-                None => None,
-                Some(Ok(key)) => Some(key),
-                Some(Err(why)) => {
-                    notes.push(format!("Large, and copied by one statement: {why}."));
-                    None
-                }
-            };
-            if let Some(key) = &key {
-                notes.push(format!(
-                    "Read in up to {count} chunks by `{key}`, each of them its own snapshot."
-                ));
-            }
-            Write::Full {
+            let cut = self.cut_by(table, &copy, is_guarded, &mut notes);
+            Write::Full(Box::new(Full {
                 destination: destination(reference.clone(), &write),
                 rows_before,
                 before: marks.before_full(),
                 fingerprint: print,
-                cut: key.map(|key| {
-                    Box::new(Cut {
-                        key,
-                        count,
-                        copy,
-                        rows,
-                        nulls: write.nulls,
-                    })
+                cut: cut.map(|(key, count)| Cut {
+                    key,
+                    count,
+                    copy,
+                    rows,
+                    nulls: write.nulls,
+                    incremental,
                 }),
-            }
+            }))
         };
         Ok(Planned {
             statement,
@@ -220,6 +194,33 @@ impl Runner {
             write,
             notes,
         })
+    }
+
+    /// The key that a large table is cut by, and into how many chunks; with a note on either.
+    fn cut_by(
+        &self,
+        table: &Table,
+        copy: &TableCopy,
+        is_guarded: bool,
+        notes: &mut Vec<String>,
+    ) -> Option<(String, u32)> {
+        let count = chunk_count(table.bytes, self.settings.chunk_bytes);
+        if count < 2 {
+            return None;
+        }
+        let key = chunk_key(table, copy).filter(|_| !is_guarded);
+        let Some(key) = key.map(|key| key.column.name.clone()) else {
+            let why = match is_guarded {
+                true => "policy tags guard its columns, and would not guard staging tables",
+                false => "no unique key begins with a whole number that is copied",
+            };
+            notes.push(format!("Large, and copied by one statement: {why}."));
+            return None;
+        };
+        notes.push(format!(
+            "Read in up to {count} chunks by `{key}`, each of them its own snapshot."
+        ));
+        Some((key, count))
     }
 
     /// Asks how far the destination goes. The job that is asked is the same for every attempt
@@ -232,19 +233,42 @@ impl Runner {
     ) -> Result<Extent, Failure> {
         let statement = watermark_statement(&self.destination(copy), &incremental.cursor);
         let about = ["watermark", table.name.as_str()];
+        let since = self.since(&about, &statement, incremental).await?;
+        Ok(since.map_or(Extent::Full(WhyFull::Empty), Extent::Since))
+    }
+
+    /// From where on a MERGE reads, by the highest cursor that a statement answers; nothing
+    /// without one.
+    pub(super) async fn since(
+        &self,
+        about: &[&str],
+        statement: &GoogleText,
+        incremental: &Incremental,
+    ) -> Result<Option<Since>, Failure> {
         let query = statement.as_str();
-        let answer = self.read(&about, query, Refusal::Lasts).await?;
+        let answer = self.read(about, query, Refusal::Lasts).await?;
         let highest = answer.rows.first().and_then(|row| row.get("highest"));
         let Some(highest) = highest.and_then(Option::as_deref) else {
-            return Ok(Extent::Full(WhyFull::Empty));
+            return Ok(None);
         };
         let since = incremental.since(highest);
-        since.map(Extent::Since).ok_or_else(|| {
+        since.map(Some).ok_or_else(|| {
             permanent(format!(
-                "the destination's highest `{}` is `{highest}`, which is no such value",
+                "the highest `{}` is `{highest}`, which is no such value",
                 incremental.cursor.name
             ))
         })
+    }
+
+    pub(super) fn merge(
+        &self,
+        copy: &TableCopy,
+        rows: &Rows,
+        incremental: &Incremental,
+    ) -> GoogleText {
+        let inner = inner_select(&self.spec.schema, copy, rows);
+        let (into, key) = (self.destination(copy), &incremental.key);
+        merge_statement(&self.spec.connection, &inner, copy, &into, key)
     }
 
     fn destination(&self, copy: &TableCopy) -> Destination {

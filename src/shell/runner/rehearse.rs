@@ -57,7 +57,7 @@ impl Runner {
                 about: &[],
                 query: &planned.statement,
                 purpose: Purpose::Check(match &planned.write {
-                    Write::Full { destination, .. } => Some(destination.clone()),
+                    Write::Full(full) => Some(full.destination.clone()),
                     Write::Merge => None,
                 }),
                 refusal: Refusal::Lasts,
@@ -114,12 +114,10 @@ impl fmt::Display for Rehearsal {
                 Ok(planned) => {
                     let how = match &planned.write {
                         Write::Merge => "merges what changed into",
-                        Write::Full { destination, .. }
-                            if destination.write == WriteDisposition::Empty =>
-                        {
+                        Write::Full(full) if full.destination.write == WriteDisposition::Empty => {
                             "makes"
                         }
-                        Write::Full { .. } => "replaces the rows of",
+                        Write::Full(_) => "replaces the rows of",
                     };
                     writeln!(f, "\n-- {name}: {how} {}", planned.table)?;
                     for note in &planned.notes {

@@ -10,7 +10,7 @@ use super::Runner;
 use super::calls::{again, failure, permanent};
 use super::chunks::ChunksFailure;
 use super::discover::Discovered;
-use super::plan::{Planned, Write};
+use super::plan::{Full, Planned, Write};
 use super::watch::{Refusal, Settled, Work};
 
 impl Runner {
@@ -55,10 +55,8 @@ impl Runner {
         } = self.plan(table, discovered).await?;
         report.notes = notes;
         report.mode = write.mode();
-        if let Write::Full {
-            before: Some(changes),
-            ..
-        } = &write
+        if let Write::Full(full) = &write
+            && let Some(changes) = &full.before
         {
             self.label(&written, changes).await?;
         }
@@ -87,13 +85,14 @@ impl Runner {
         write: &Write,
         report: &mut TableReport,
     ) -> Result<Cost, Failure> {
-        if let Write::Full {
-            destination,
-            rows_before,
-            cut: Some(cut),
-            ..
-        } = write
+        if let Write::Full(full) = write
+            && let Some(cut) = &full.cut
         {
+            let Full {
+                destination,
+                rows_before,
+                ..
+            } = full.as_ref();
             let copied = self.copy_in_chunks(table, cut, destination, *rows_before);
             match copied.await {
                 Ok(Some(cost)) => {
@@ -108,7 +107,7 @@ impl Runner {
             }
         }
         let (what, purpose) = match write {
-            Write::Full { destination, .. } => ("table", Purpose::Write(destination.clone())),
+            Write::Full(full) => ("table", Purpose::Write(full.destination.clone())),
             Write::Merge => ("merge", Purpose::Merge),
         };
         let work = Work {
@@ -118,8 +117,8 @@ impl Runner {
             refusal: Refusal::Lasts,
         };
         let settled = self.settle(&work).await.map_err(|failure| match write {
-            Write::Full { rows_before, .. } if failure.error.contains(EMPTY_SOURCE) => {
-                permanent(emptied(written, *rows_before))
+            Write::Full(full) if failure.error.contains(EMPTY_SOURCE) => {
+                permanent(emptied(written, full.rows_before))
             }
             _ => failure,
         })?;

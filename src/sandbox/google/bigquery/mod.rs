@@ -71,6 +71,18 @@ impl Google {
         })
     }
 
+    /// Deletes a table, as a person does.
+    pub fn delete_table(&self, project: &str, dataset: &str, table: &str) {
+        let mut world = self.lock();
+        world.tables.retain(|name, _| {
+            (
+                name.project.as_str(),
+                name.dataset.as_str(),
+                name.table.as_str(),
+            ) != (project, dataset, table)
+        });
+    }
+
     /// Describes a column, as a person does; what does not exist stays undescribed.
     pub fn describe_column(
         &self,

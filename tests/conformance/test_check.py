@@ -123,6 +123,9 @@ class Conformance(unittest.TestCase):
         call = f"PATCH {DATASET}?updateMode=UPDATE_ACL&prettyPrint=false"
         body = {"labels": {"a": "b"}, "creationTime": "1"}
         self.assert_right(exchange("google", call, body, response=body), "bigquery.datasets.patch")
+        body = {"labels": {"gone": None}, "description": None}
+        call = f"PATCH {DATASET}"
+        self.assert_right(exchange("google", call, body, response={}), "bigquery.datasets.patch")
         error = {"error": {"code": 404, "message": "Not found", "status": "NOT_FOUND"}}
         entry = exchange("google", f"GET {DATASET}", status=404, response=error)
         self.assert_right(entry, "bigquery.datasets.get")
@@ -133,6 +136,7 @@ class Conformance(unittest.TestCase):
             (f"GET {DATASET}?view=all", None, {}, "query parameter view is not described"),
             (f"GET {DATASET}?datasetView=some", None, {}, "'some' is none of"),
             (f"PATCH {DATASET}", {"label": {}}, {}, "request/label is not described"),
+            (f"PUT {DATASET}", {"labels": {"a": None}}, {}, "request/labels/a: None is no string"),
             (f"PATCH {DATASET}", {"access": {}}, {}, "request/access: {} is no array"),
             (f"PATCH {DATASET}", {"labels": {"a": 1}}, {}, "request/labels/a: 1 is no string"),
             (f"GET {DATASET}", None, {"creationTime": 1}, "creationTime: 1 is no string"),

@@ -246,7 +246,8 @@ fn metrics(bound: &Bound) -> Value {
             "name": "pipewright_run_duration_seconds",
             "help": "How long the last run of a pipeline took",
             "labels": labels,
-            "gauge": { "value": "{{workflow.duration}}" },
+            // The definition wants it said.
+            "gauge": { "realtime": false, "value": "{{workflow.duration}}" },
         },
     ] })
 }

@@ -118,9 +118,9 @@ fn a_change_and_a_new_pipeline() {
     An approving review counts for the plan that was shown when it was given. An owner's own pull request needs no further review by that project. Merging is not consent.
 
     <details>
-    <summary><code>orders</code>: create, digest <code>f94b740fa52d</code></summary>
+    <summary><code>orders</code>: create, digest <code>0e45575f38e2</code></summary>
 
-    `pipelines/orders.yaml`, digest `f94b740fa52d6b7894840c18234e2c0d9c981c770b9604133cf0bc55945db757`
+    `pipelines/orders.yaml`, digest `0e45575f38e2959a5aa858443b8af26df092e321ec6db35805175f788fddc493`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -148,9 +148,9 @@ fn a_change_and_a_new_pipeline() {
     </details>
 
     <details>
-    <summary><code>stock</code>: change, digest <code>1c606f92de71</code></summary>
+    <summary><code>stock</code>: change, digest <code>dd59ef0fdc5c</code></summary>
 
-    `pipelines/stock.yaml`, digest `1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a`
+    `pipelines/stock.yaml`, digest `dd59ef0fdc5cf7b51563b1f85737fc92df07dd736047de5f68fc112c34b63ba7`
 
     | Change | Object | Remark |
     |---|---|---|
@@ -294,7 +294,7 @@ fn what_is_held_names_who_is_missing() {
     `stock`:
 
     ```
-     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
+     /apply dd59ef0fdc5cf7b51563b1f85737fc92df07dd736047de5f68fc112c34b63ba7
     ```
 
     </details>
@@ -399,7 +399,7 @@ fn another_digest_names_both_and_the_way_out() {
 
     | Pipeline | Outcome | Next step |
     |---|---|---|
-    | `stock` | **held:** pull request `#12` showed the digest `1c606f92de71`, and now it is `7e1bbb1feb30`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
+    | `stock` | **held:** pull request `#12` showed the digest `dd59ef0fdc5c`, and now it is `edd332c28103`: since then the base, the policies or what it would adopt or prune has changed | open a pull request that touches `pipelines/stock.yaml` (a comment is enough), so that its plan is shown and can be approved |
 
     <details>
     <summary>Approve it as it is now, by an owner's comment on a merged pull request</summary>
@@ -407,7 +407,7 @@ fn another_digest_names_both_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 7e1bbb1feb30d10b0c90da7fe32269ee0e86f83994cc9ed25e7cf6b870271a0d
+     /apply edd332c2810340c3edce4a1ee5e4e4b955bd8e96cadc119892718dc93d068645
     ```
 
     </details>

@@ -207,7 +207,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     let reply = applied_at(&plan, &approved, "stock", &Outcome::Applied);
     assert_reply(&reply);
     insta::assert_snapshot!(reply, @r##"
-    `/apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a`
+    `/apply dd59ef0fdc5cf7b51563b1f85737fc92df07dd736047de5f68fc112c34b63ba7`
 
     ### Nothing applied: 1 pipeline, 1 held
 
@@ -221,7 +221,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     `stock`:
 
     ```
-     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
+     /apply dd59ef0fdc5cf7b51563b1f85737fc92df07dd736047de5f68fc112c34b63ba7
     ```
 
     </details>
@@ -304,7 +304,7 @@ fn a_status_tells_each_pipeline_and_the_way_out() {
     `stock`:
 
     ```
-     /apply 1c606f92de715315b0e017bb5290ecdaa74ac5ffc15dd77b41d720c1af6f605a
+     /apply dd59ef0fdc5cf7b51563b1f85737fc92df07dd736047de5f68fc112c34b63ba7
     ```
 
     </details>

@@ -71,6 +71,7 @@ impl Kubernetes {
         begin(&mut store, run)?;
         let mut cron = Value::clone(&live);
         status_of(&mut cron, "lastScheduledTime", json!(now));
+        status_of(&mut cron, "phase", json!("Active"));
         write_to(&mut store, cron, MANAGER)?;
         look_after(&mut store, &live)?;
         Ok(Tick::Began(name))
@@ -192,8 +193,14 @@ fn begin(store: &mut Store, mut run: Value) -> anyhow::Result<bool> {
     let running: Vec<Value> = of_kind(store, "Workflow")
         .filter(|other| phase(other) == "Running" && in_same_namespace(other, &run))
         .collect();
+    let since =
+        |run: &Value| ["creationTimestamp", "name"].map(|field| meta(run, field).to_owned());
+    let ahead: Vec<Value> = of_kind(store, "Workflow")
+        .filter(|other| phase(other) == "Pending" && in_same_namespace(other, &run))
+        .filter(|other| since(other) < since(&run))
+        .collect();
     let before = run.clone();
-    let free = locks::ask(store, &run, &running);
+    let free = locks::ask(store, &run, &running, &ahead);
     match &free {
         locks::Answer::Free => {
             set_phase(&mut run, "Running");
@@ -261,7 +268,10 @@ fn look_after(store: &mut Store, cron: &Value) -> anyhow::Result<()> {
     }
     let before = cron.clone();
     status_of(&mut cron, "active", json!(active));
-    status_of(&mut cron, "phase", json!("Active"));
+    // Empty until a schedule's time has come, whatever was run by hand.
+    if cron.pointer("/status/phase").is_none() {
+        status_of(&mut cron, "phase", json!(""));
+    }
     match cron == before {
         true => Ok(()),
         false => write_to(store, cron, MANAGER),

@@ -1,4 +1,7 @@
 //! Argo's locks: a Workflow that does not get all of its mutexes and semaphores waits.
+//!
+//! Whoever waits for one of its locks stands in the queue of each, and nobody overtakes: a free
+//! place of a semaphore is kept for a Workflow that still waits for its mutex.
 
 use serde_json::Value;
 
@@ -16,18 +19,13 @@ pub(super) enum Answer {
     Broken(String),
 }
 
-/// Asks for all locks of `run`, while `running` hold theirs.
-pub(super) fn ask(store: &Store, run: &Value, running: &[Value]) -> Answer {
+/// Asks for all locks of `run`, while `running` hold theirs and `ahead` wait for theirs.
+pub(super) fn ask(store: &Store, run: &Value, running: &[Value], ahead: &[Value]) -> Answer {
     let namespace = meta(run, "namespace");
-    for mutex in listed(run, "mutexes") {
-        let held = running
-            .iter()
-            .any(|other| listed(other, "mutexes").contains(mutex));
-        if held {
-            let name = text(mutex, "name");
-            return waiting(&format!("{namespace}/Mutex/{name}"), 1);
-        }
-    }
+    let wanting = |others: &[Value], kind: &str, lock: &Value| {
+        let wanting = others.iter().filter(|one| listed(one, kind).contains(lock));
+        wanting.count()
+    };
     for semaphore in listed(run, "semaphores") {
         let reference = semaphore
             .get("configMapKeyRef")
@@ -38,19 +36,27 @@ pub(super) fn ask(store: &Store, run: &Value, running: &[Value]) -> Answer {
             Ok(limit) => limit,
             Err(why) => return Answer::Broken(why),
         };
-        let holders = running
-            .iter()
-            .filter(|other| listed(other, "semaphores").contains(semaphore))
-            .count();
-        if holders >= limit {
-            return waiting(&format!("{namespace}/ConfigMap/{map}/{key}"), limit);
+        let holders = wanting(running, "semaphores", semaphore);
+        if holders >= limit || wanting(ahead, "semaphores", semaphore) > 0 {
+            let lock = format!("{namespace}/ConfigMap/{map}/{key}");
+            return waiting(&lock, holders, limit);
+        }
+    }
+    for mutex in listed(run, "mutexes") {
+        let holders = wanting(running, "mutexes", mutex);
+        if holders > 0 || wanting(ahead, "mutexes", mutex) > 0 {
+            let name = text(mutex, "name");
+            return waiting(&format!("{namespace}/Mutex/{name}"), holders, 1);
         }
     }
     Answer::Free
 }
 
-fn waiting(lock: &str, limit: usize) -> Answer {
-    Answer::Waiting(format!("Waiting for {lock} lock. Lock status: 0/{limit}"))
+fn waiting(lock: &str, holders: usize, limit: usize) -> Answer {
+    let free = limit.saturating_sub(holders);
+    Answer::Waiting(format!(
+        "Waiting for {lock} lock. Lock status: {free}/{limit}"
+    ))
 }
 
 fn limit(store: &Store, namespace: &str, map: &str, key: &str) -> Result<usize, String> {
@@ -92,14 +98,18 @@ mod tests {
         let store = Store::new(None);
         let with_mutex = |name: &str| run(json!({"mutexes": [{"name": name}]}));
         let one = with_mutex("a");
-        assert_eq!(ask(&store, &one, &[with_mutex("b")]), Answer::Free);
-        let Answer::Waiting(why) = ask(&store, &one, &[with_mutex("b"), one.clone()]) else {
+        assert_eq!(ask(&store, &one, &[with_mutex("b")], &[]), Answer::Free);
+        let Answer::Waiting(why) = ask(&store, &one, &[with_mutex("b"), one.clone()], &[]) else {
             panic!("two hold one mutex");
         };
         assert!(why.contains("data/Mutex/a"), "{why}");
+        let Answer::Waiting(why) = ask(&store, &one, &[], &[one.clone()]) else {
+            panic!("one overtakes another");
+        };
+        assert!(why.ends_with("Lock status: 1/1"), "{why}");
 
         let semaphore = json!({"configMapKeyRef": {"name": "gone", "key": "runs"}});
         let run = run(json!({"semaphores": [semaphore]}));
-        assert!(matches!(ask(&store, &run, &[]), Answer::Broken(_)));
+        assert!(matches!(ask(&store, &run, &[], &[]), Answer::Broken(_)));
     }
 }

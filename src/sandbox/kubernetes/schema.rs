@@ -15,6 +15,8 @@ pub(super) enum Schema {
     /// A map of strings.
     Texts,
     Object(Fields),
+    /// The same, where these fields may not be missing.
+    Needs(&'static [&'static str], Fields),
     List(&'static Schema),
 }
 

@@ -1,38 +1,55 @@
 //! The fields of Argo's kinds, as far down as this project writes them.
+//!
+//! Refused is what the definitions of version 3.7 or those of 4.1 refuse: a schedule's pattern
+//! came with the later one.
 
-use super::schema::Schema::{self, Any, Flag, List, Object, Text, Texts, Whole, WholeOrText};
+use super::schema::Schema::{
+    self, Any, Flag, List, Needs, Object, Text, Texts, Whole, WholeOrText,
+};
 use super::schema::{Fields, METADATA};
 
-pub(super) static CRON_WORKFLOW: Schema = Object(&[
-    ("apiVersion", Text),
-    ("kind", Text),
-    ("metadata", Object(METADATA)),
-    (
-        "spec",
-        Object(&[
-            ("concurrencyPolicy", Text),
-            ("failedJobsHistoryLimit", Whole),
-            ("schedules", List(&Text)),
-            ("startingDeadlineSeconds", Whole),
-            ("stopStrategy", Object(&[("expression", Text)])),
-            ("successfulJobsHistoryLimit", Whole),
-            ("suspend", Flag),
-            ("timezone", Text),
-            ("when", Text),
-            ("workflowMetadata", Object(EMBEDDED_METADATA)),
-            ("workflowSpec", Object(WORKFLOW_SPEC)),
-        ]),
-    ),
-    ("status", Any),
-]);
+pub(super) static CRON_WORKFLOW: Schema = Needs(
+    &["spec"],
+    &[
+        ("apiVersion", Text),
+        ("kind", Text),
+        ("metadata", Object(METADATA)),
+        (
+            "spec",
+            Needs(
+                &["schedules", "workflowSpec"],
+                &[
+                    ("concurrencyPolicy", Text),
+                    ("failedJobsHistoryLimit", Whole),
+                    ("schedules", List(&Text)),
+                    ("startingDeadlineSeconds", Whole),
+                    (
+                        "stopStrategy",
+                        Needs(&["expression"], &[("expression", Text)]),
+                    ),
+                    ("successfulJobsHistoryLimit", Whole),
+                    ("suspend", Flag),
+                    ("timezone", Text),
+                    ("when", Text),
+                    ("workflowMetadata", Object(EMBEDDED_METADATA)),
+                    ("workflowSpec", Object(WORKFLOW_SPEC)),
+                ],
+            ),
+        ),
+        ("status", Any),
+    ],
+);
 
-pub(super) static WORKFLOW: Schema = Object(&[
-    ("apiVersion", Text),
-    ("kind", Text),
-    ("metadata", Object(METADATA)),
-    ("spec", Object(WORKFLOW_SPEC)),
-    ("status", Any),
-]);
+pub(super) static WORKFLOW: Schema = Needs(
+    &["spec"],
+    &[
+        ("apiVersion", Text),
+        ("kind", Text),
+        ("metadata", Object(METADATA)),
+        ("spec", Object(WORKFLOW_SPEC)),
+        ("status", Any),
+    ],
+);
 
 const EMBEDDED_METADATA: Fields = &[
     ("annotations", Texts),
@@ -60,7 +77,7 @@ const WORKFLOW_SPEC: Fields = &[
     ("hostAliases", Any),
     ("hostNetwork", Flag),
     ("imagePullSecrets", List(&Object(&[("name", Text)]))),
-    ("metrics", Object(METRICS)),
+    ("metrics", Needs(&["prometheus"], METRICS)),
     ("nodeSelector", Texts),
     ("onExit", Text),
     ("parallelism", Whole),
@@ -124,7 +141,7 @@ const TEMPLATE: Fields = &[
     ("inputs", Object(ARGUMENTS)),
     ("memoize", Any),
     ("metadata", Object(POD_METADATA)),
-    ("metrics", Object(METRICS)),
+    ("metrics", Needs(&["prometheus"], METRICS)),
     ("name", Text),
     ("nodeSelector", Texts),
     (
@@ -132,7 +149,7 @@ const TEMPLATE: Fields = &[
         Object(&[
             ("artifacts", Any),
             ("exitCode", Text),
-            ("parameters", List(&Object(PARAMETER))),
+            ("parameters", List(&Needs(&["name"], PARAMETER))),
             ("result", Text),
         ]),
     ),
@@ -161,11 +178,10 @@ const CONTAINER: Fields = &[
     ("command", List(&Text)),
     (
         "env",
-        List(&Object(&[
-            ("name", Text),
-            ("value", Text),
-            ("valueFrom", Any),
-        ])),
+        List(&Needs(
+            &["name"],
+            &[("name", Text), ("value", Text), ("valueFrom", Any)],
+        )),
     ),
     ("envFrom", Any),
     ("image", Text),
@@ -198,7 +214,7 @@ const CONTAINER: Fields = &[
             ("runAsNonRoot", Flag),
             ("runAsUser", Whole),
             ("seLinuxOptions", Any),
-            ("seccompProfile", Object(SECCOMP)),
+            ("seccompProfile", Needs(&["type"], SECCOMP)),
             ("windowsOptions", Any),
         ]),
     ),
@@ -209,8 +225,21 @@ const CONTAINER: Fields = &[
     ("terminationMessagePolicy", Text),
     ("tty", Flag),
     ("volumeDevices", Any),
-    ("volumeMounts", Any),
+    (
+        "volumeMounts",
+        List(&Needs(&["mountPath", "name"], VOLUME_MOUNT)),
+    ),
     ("workingDir", Text),
+];
+
+const VOLUME_MOUNT: Fields = &[
+    ("mountPath", Text),
+    ("mountPropagation", Text),
+    ("name", Text),
+    ("readOnly", Flag),
+    ("recursiveReadOnly", Text),
+    ("subPath", Text),
+    ("subPathExpr", Text),
 ];
 
 const SECCOMP: Fields = &[("localhostProfile", Text), ("type", Text)];
@@ -224,14 +253,17 @@ const POD_SECURITY: Fields = &[
     ("runAsUser", Whole),
     ("seLinuxChangePolicy", Text),
     ("seLinuxOptions", Any),
-    ("seccompProfile", Object(SECCOMP)),
+    ("seccompProfile", Needs(&["type"], SECCOMP)),
     ("supplementalGroups", List(&Whole)),
     ("supplementalGroupsPolicy", Text),
     ("sysctls", Any),
     ("windowsOptions", Any),
 ];
 
-const ARGUMENTS: Fields = &[("artifacts", Any), ("parameters", List(&Object(PARAMETER)))];
+const ARGUMENTS: Fields = &[
+    ("artifacts", Any),
+    ("parameters", List(&Needs(&["name"], PARAMETER))),
+];
 
 /// Values are strings even where they look like numbers; a bare number is a type error.
 const PARAMETER: Fields = &[
@@ -275,15 +307,30 @@ const RETRY: Fields = &[
 
 const METRICS: Fields = &[(
     "prometheus",
-    List(&Object(&[
-        ("counter", Object(&[("value", Text)])),
-        ("gauge", Any),
-        ("help", Text),
-        ("histogram", Any),
-        ("labels", List(&Object(&[("key", Text), ("value", Text)]))),
-        ("name", Text),
-        ("when", Text),
-    ])),
+    List(&Needs(
+        &["help", "name"],
+        &[
+            ("counter", Needs(&["value"], &[("value", Text)])),
+            (
+                "gauge",
+                Needs(
+                    &["realtime", "value"],
+                    &[("realtime", Flag), ("value", Text)],
+                ),
+            ),
+            ("help", Text),
+            (
+                "histogram",
+                Needs(&["buckets", "value"], &[("buckets", Any), ("value", Text)]),
+            ),
+            (
+                "labels",
+                List(&Needs(&["key", "value"], &[("key", Text), ("value", Text)])),
+            ),
+            ("name", Text),
+            ("when", Text),
+        ],
+    )),
 )];
 
 /// The singular `mutex` and `semaphore` went away in version 4.
@@ -301,7 +348,10 @@ const SYNCHRONIZATION: Fields = &[
         List(&Object(&[
             (
                 "configMapKeyRef",
-                Object(&[("key", Text), ("name", Text), ("optional", Flag)]),
+                Needs(
+                    &["key"],
+                    &[("key", Text), ("name", Text), ("optional", Flag)],
+                ),
             ),
             ("database", Any),
             ("namespace", Text),

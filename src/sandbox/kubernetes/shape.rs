@@ -37,7 +37,7 @@ fn survey(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Flaw>) {
         {
             return;
         }
-        (Schema::Object(fields), Value::Object(map)) => {
+        (Schema::Object(fields) | Schema::Needs(_, fields), Value::Object(map)) => {
             for (key, inner) in map {
                 let at = join(path, key);
                 match fields.iter().find(|(name, _)| name == key) {
@@ -62,7 +62,7 @@ fn survey(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Flaw>) {
         (Schema::Text, _) => "string",
         (Schema::Flag, _) => "boolean",
         (Schema::Whole | Schema::WholeOrText, _) => "integer",
-        (Schema::Object(_) | Schema::Texts, _) => "object",
+        (Schema::Object(_) | Schema::Needs(..) | Schema::Texts, _) => "object",
         (Schema::List(_), _) => "array",
     };
     out.push(Flaw::Type {
@@ -70,6 +70,35 @@ fn survey(schema: &Schema, value: &Value, path: &str, out: &mut Vec<Flaw>) {
         expected,
         found: value.clone(),
     });
+}
+
+/// The paths of the fields that must be there and are not.
+pub(super) fn missing(schema: &Schema, value: &Value) -> Vec<String> {
+    let mut out = Vec::new();
+    search(schema, value, "", &mut out);
+    out
+}
+
+fn search(schema: &Schema, value: &Value, path: &str, out: &mut Vec<String>) {
+    match (schema, value) {
+        (Schema::Object(fields) | Schema::Needs(_, fields), Value::Object(map)) => {
+            if let Schema::Needs(needed, _) = schema {
+                let absent = needed.iter().filter(|key| !map.contains_key(**key));
+                out.extend(absent.map(|key| join(path, key)));
+            }
+            for (key, inner) in map {
+                if let Some((_, schema)) = fields.iter().find(|(name, _)| name == key) {
+                    search(schema, inner, &join(path, key), out);
+                }
+            }
+        }
+        (Schema::List(item), Value::Array(items)) => {
+            for (index, inner) in items.iter().enumerate() {
+                search(item, inner, &format!("{path}[{index}]"), out);
+            }
+        }
+        _ => {}
+    }
 }
 
 fn join(path: &str, key: &str) -> String {
@@ -82,7 +111,7 @@ fn join(path: &str, key: &str) -> String {
 /// Drops what the schema does not know, as the server does unless it is told to be strict.
 pub(super) fn prune(schema: &Schema, value: &mut Value) {
     match (schema, value) {
-        (Schema::Object(fields), Value::Object(map)) => {
+        (Schema::Object(fields) | Schema::Needs(_, fields), Value::Object(map)) => {
             map.retain(|key, _| fields.iter().any(|(name, _)| name == key));
             for (key, inner) in map {
                 if let Some((_, schema)) = fields.iter().find(|(name, _)| name == key) {

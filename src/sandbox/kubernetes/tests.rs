@@ -269,6 +269,16 @@ async fn refuses_what_the_real_one_refuses_and_no_more() {
             "63 characters",
         ),
         (other, "roleRef", "cannot change roleRef"),
+        (
+            cron(
+                "a",
+                json!({"spec": {"workflowSpec": {"metrics": {"prometheus": [
+                    {"name": "m", "help": "h", "gauge": {"value": "1"}},
+                ]}}}}),
+            ),
+            "spec.workflowSpec.metrics.prometheus[0].gauge.realtime",
+            "Required value",
+        ),
     ] {
         let status = apply(&client, &body, &bot().force()).await.unwrap_err();
         assert_eq!(

@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 
-use super::kinds::{Resource, Scope};
+use super::kinds::{Origin, Resource, Scope};
+use super::shape;
 use super::status::{Cause, Refusal, Result};
 
 /// Names, labels and the rules of the kind.
@@ -17,9 +18,12 @@ pub(super) fn object(resource: &Resource, new: &Value, old: Option<&Value>) -> R
     let mut causes = Vec::new();
     name_causes(resource, name, &mut causes);
     metadata_causes(new, old, &mut causes);
+    if resource.origin == Origin::Argo {
+        let missing = shape::missing(resource.schema, new);
+        causes.extend(missing.into_iter().map(|path| Cause::required(path, "")));
+    }
     match resource.kind {
         "CronWorkflow" => cron_workflow_causes(new, &mut causes),
-        "Workflow" if new.get("spec").is_none() => causes.push(Cause::required("spec", "")),
         "ConfigMap" => config_map_causes(new, &mut causes),
         "Role" => role_causes(new, &mut causes),
         "RoleBinding" => role_binding_causes(new, old, &mut causes),
@@ -183,11 +187,10 @@ const SCHEDULE_PATTERN: &str = r"^(@(yearly|annually|monthly|weekly|daily|midnig
 
 fn cron_workflow_causes(new: &Value, causes: &mut Vec<Cause>) {
     let Some(spec) = new.get("spec") else {
-        causes.push(Cause::required("spec", ""));
         return;
     };
     match spec.get("schedules").and_then(Value::as_array) {
-        None => causes.push(Cause::required("spec.schedules", "")),
+        None => {}
         Some(schedules) if schedules.is_empty() => causes.push(Cause::invalid(
             "spec.schedules",
             "Invalid value: 0: spec.schedules in body should have at least 1 items",
@@ -204,9 +207,6 @@ fn cron_workflow_causes(new: &Value, causes: &mut Vec<Cause>) {
                 }
             }
         }
-    }
-    if spec.get("workflowSpec").is_none() {
-        causes.push(Cause::required("spec.workflowSpec", ""));
     }
     if let Some(policy) = spec.get("concurrencyPolicy").and_then(Value::as_str)
         && !["Allow", "Forbid", "Replace"].contains(&policy)

@@ -1,0 +1,140 @@
+//! From the merge to the rows: the program serves, Argo's controller makes the run, the pod copies.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use jiff::Timestamp;
+use pipewright::clock::Clock;
+use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::stage::Stage;
+
+use crate::api::text;
+use crate::common::{repository, tree_of};
+use crate::kubelet::Kubelet;
+use crate::place::Place;
+use crate::shop;
+
+/// A running program; it does not outlive the test.
+struct Serving(Child);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Starts the program on the place's cluster, and says where it takes webhooks.
+fn serve(stage: &Stage, place: &Place, folder: &std::path::Path) -> (Serving, String) {
+    let kubeconfig = folder.join("kubeconfig");
+    std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
+        .arg("serve")
+        .env_clear()
+        .envs(stage.environment().unwrap())
+        .env("PIPEWRIGHT_NAMESPACE", &place.namespace)
+        .env("KUBECONFIG", kubeconfig)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let serving = Serving(child);
+    let mut said = String::new();
+    let mut webhook = None;
+    while let Some(Ok(line)) = lines.next() {
+        let mut words = line.split_whitespace();
+        if let Some(url) = words.find_map(|word| word.strip_prefix("webhook.url=")) {
+            webhook = Some(url.trim_matches('"').to_owned());
+        }
+        // Before it holds the Lease it turns webhooks away.
+        if line.contains("holds the Lease")
+            && let Some(webhook) = webhook
+        {
+            // Nobody may be left without a reader: a full pipe would stop it.
+            std::thread::spawn(move || lines.for_each(drop));
+            return (serving, webhook);
+        }
+        said += &line;
+    }
+    panic!("it ended before it was ready: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
+    let place = Place::real().await;
+    let server = shop::database();
+    let bigquery = shop::bigquery(&server).await;
+    let _kubelet = Kubelet::start(&place, shop::program(&bigquery));
+    let clock = Clock::stepped(Timestamp::now());
+    let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (_serving, webhook) = tokio::task::block_in_place(|| serve(&stage, &place, folder.path()));
+    stage.send_webhooks_to(&webhook);
+
+    stage.github.add_user("stranger", Permission::Write);
+    let path = "pipelines/orders/orders.yaml";
+    let content = repository()[path].clone() + "description: new\n";
+    let change = Change::write(path, content);
+    let opened = stage
+        .github
+        .open_pull_request("stranger", "a", "A", &[change]);
+    let number = opened.unwrap();
+    stage.deliver().await.unwrap();
+    let comments = format!("/issues/{number}/comments");
+    let wire = stage.github.wire().clone();
+    let commented = async |needle: &str| {
+        wire.seen(|exchange| {
+            exchange.is_write()
+                && exchange.uri.contains("comments")
+                && String::from_utf8_lossy(&exchange.request).contains(needle)
+        })
+        .await;
+    };
+    wire.seen(|exchange| exchange.is_write() && exchange.uri.ends_with(&comments))
+        .await;
+    let lead = "lead-of-orders";
+    stage
+        .github
+        .review(number, lead, ReviewState::Approved)
+        .unwrap();
+    stage.github.merge(number, "stranger").unwrap();
+    stage.deliver().await.unwrap();
+    let applied = place.api.until("ConfigMap", "record-orders", |record| {
+        text(record, "/data/record").contains("\"applied\":{")
+    });
+    applied.await;
+    let cron = place.api.get("CronWorkflow", "orders").await;
+    assert_eq!(
+        cron["metadata"]["labels"]["pipewright.dev/pipeline"],
+        "orders"
+    );
+    // Nobody whose project it reads has agreed to these.
+    assert_eq!(place.api.find("CronWorkflow", "invoices").await, None);
+
+    let comment = stage.github.comment(number, lead, "/rerun orders").unwrap();
+    stage.deliver().await.unwrap();
+    let run = format!("orders-rerun-{comment}-1");
+    let done = place.api.until("Workflow", &run, |run| {
+        matches!(text(run, "/status/phase"), "Succeeded" | "Failed" | "Error")
+    });
+    let done = done.await;
+    assert_eq!(text(&done, "/status/phase"), "Succeeded", "{done:#}");
+    assert_eq!(shop::rows(&bigquery), (Some(2), Some(1)));
+    // It looks again after some seconds, and tells what became of each table.
+    commented("`items`").await;
+    let comments = stage.github.comments(number);
+    let reply = comments
+        .iter()
+        .find(|one| one.id > comment && one.login.ends_with("[bot]"));
+    let reply = &reply.unwrap().body;
+    assert!(reply.contains(&run) && reply.contains("`paid`"), "{reply}");
+
+    if let Some(asked) = place.asked().await {
+        let refused: Vec<_> = asked.iter().filter(|one| one.code == 403).collect();
+        assert!(refused.is_empty(), "{refused:?}");
+        println!("whole: {} requests to the cluster", asked.len());
+    }
+}

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use http::Method;
-use kube::Client;
+use kube::config::KubeConfigOptions;
 use kube::core::{Status, WatchEvent};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 
 /// Longer than anything takes here: a schedule's minute, and what follows from it.
@@ -220,4 +221,26 @@ pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
 /// A namespace.
 pub fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+}
+
+/// A client with these credentials.
+pub async fn client(kubeconfig: &str) -> Client {
+    let config = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let mut config = Config::from_custom_kubeconfig(config, &options)
+        .await
+        .unwrap();
+    config.read_timeout = None;
+    Client::try_from(config).unwrap()
+}
+
+/// A kubeconfig of the same server for another account.
+pub fn kubeconfig(cluster: &Value, token: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+    })
+    .to_string()
 }

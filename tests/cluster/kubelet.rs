@@ -18,8 +18,8 @@ use jiff::Timestamp;
 use kube::Client;
 use serde_json::{Value, json};
 
-use crate::api::{Api, MERGE, items, text};
-use crate::place::{Place, client, kubeconfig, token};
+use crate::api::{Api, MERGE, client, items, kubeconfig, text};
+use crate::place::{Place, token};
 
 /// What stands in for the image.
 #[derive(Clone, Default)]

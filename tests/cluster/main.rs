@@ -12,6 +12,7 @@
     unreachable_pub
 )]
 
+mod answers;
 mod api;
 mod apply;
 mod audit;
@@ -27,6 +28,7 @@ mod place;
 #[expect(dead_code, reason = "it has more than is needed here")]
 #[path = "../postgres/server.rs"]
 mod postgres;
+mod recorded;
 mod rights;
 mod runs;
 mod shop;

@@ -5,13 +5,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
 use http::Method;
-use kube::config::KubeConfigOptions;
-use kube::{Client, Config};
 use pipewright::edges::cluster::{Cluster, Kubeconfig};
 use pipewright::sandbox::kubernetes::{Kubernetes, Options};
 use serde_json::{Value, json};
 
-use crate::api::{Api, namespace, text};
+use crate::api::{Api, client, kubeconfig, namespace, text};
 use crate::audit::{self, Asked};
 
 pub const RIGHTS: &str = include_str!("../../manifests/rights.yaml");
@@ -61,27 +59,6 @@ fn unique() -> String {
         "pipewright-test-{:012x}",
         RandomState::new().hash_one(0) >> 16
     )
-}
-
-pub async fn client(kubeconfig: &str) -> Client {
-    let config = kube::config::Kubeconfig::from_yaml(kubeconfig).unwrap();
-    let options = KubeConfigOptions::default();
-    let mut config = Config::from_custom_kubeconfig(config, &options)
-        .await
-        .unwrap();
-    config.read_timeout = None;
-    Client::try_from(config).unwrap()
-}
-
-/// A kubeconfig of the same server for another account.
-pub fn kubeconfig(cluster: &Value, token: &str) -> String {
-    json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-    })
-    .to_string()
 }
 
 impl Place {

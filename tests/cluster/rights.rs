@@ -11,10 +11,10 @@ use pipewright::object::Kind;
 use pipewright::plan::record::Record;
 use serde_json::{Value, json};
 
-use crate::api::{Api, items};
+use crate::api::{Api, client, items};
 use crate::apply::{apply, manifests};
 use crate::audit::Asked;
-use crate::place::{Place, client, on_both, rights};
+use crate::place::{Place, on_both, rights};
 
 on_both! {
     a_record_keeps_its_claims;

@@ -8,6 +8,13 @@
     unreachable_pub
 )]
 
+#[cfg(feature = "sandbox")]
+#[path = "../cluster/answers.rs"]
+mod answers;
+#[cfg(feature = "sandbox")]
+#[expect(dead_code, reason = "the tests on a cluster need more of it")]
+#[path = "../cluster/api.rs"]
+mod api;
 mod cli;
 mod commanded;
 #[cfg(feature = "sandbox")]

@@ -105,10 +105,12 @@ impl Context<'_> {
         Ok(())
     }
 
-    pub(super) fn other_uid(&self, name: &str, uid: &str, live: &Value) -> Refusal {
+    fn other_uid(&self, name: &str, uid: &str, live: &Value) -> Refusal {
         let found = store::uid(live).unwrap_or_default();
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {found}");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}",
+            self.resource.plural, self.namespace
+        );
         Refusal::conflict(self.resource, name, &why)
     }
 }

@@ -152,6 +152,11 @@ pub(super) fn update(live: &Value, new: &mut Value, author: Author<'_>) {
         .pointer("/metadata/managedFields")
         .is_some_and(Value::is_array);
     let mut others = managers(if brought { new } else { live });
+    if others.is_empty() && live.get("metadata").is_some() {
+        // Somebody wiped the managers, and only an apply begins to keep them again.
+        write(new, others);
+        return;
+    }
     let own = take(&mut others, author.manager, Operation::Update);
     let changes = fields::compare(live, new);
     for other in &mut others {

@@ -268,9 +268,14 @@ pub(super) fn compare(old: &Value, new: &Value) -> Changes {
     let (mut before, mut after) = (Places::new(), Places::new());
     places(old, &mut Path::new(), &mut before);
     places(new, &mut Path::new(), &mut after);
+    // Where the spec is no map but part of the type, it is there even if nothing is in it.
+    let is_part_of_the_type = |path: &[Step]| {
+        names(path).as_slice() == ["spec"] && new.get("kind") == Some(&json!("Lease"))
+    };
     let touched = after
         .iter()
         .filter(|(path, value)| before.get(*path) != Some(*value))
+        .filter(|(path, _)| !is_part_of_the_type(path))
         .map(|(path, _)| path.clone())
         .collect();
     let removed = before

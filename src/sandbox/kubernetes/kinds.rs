@@ -46,6 +46,14 @@ impl Resource {
         }
     }
 
+    /// `Role.rbac.authorization.k8s.io`.
+    pub(super) fn qualified_kind(&self) -> String {
+        match self.group {
+            "" => self.kind.to_owned(),
+            group => format!("{}.{group}", self.kind),
+        }
+    }
+
     /// `roles.rbac.authorization.k8s.io`, the way messages name a kind.
     pub(super) fn qualified_plural(&self) -> String {
         match self.group {

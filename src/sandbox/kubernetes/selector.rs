@@ -138,7 +138,7 @@ fn field_requirement(term: &str) -> Result<FieldRequirement> {
         "metadata.namespace" => "/metadata/namespace",
         other => {
             return Err(Refusal::bad_request(format!(
-                "field label not supported: {other}"
+                "\"{other}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
             )));
         }
     };

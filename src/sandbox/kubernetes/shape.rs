@@ -160,7 +160,11 @@ pub(super) fn types(resource: &Resource, name: &str, flaws: &[Flaw]) -> Result<(
                 "{kind} in version \"{version}\" cannot be handled as a {kind}: json: cannot unmarshal {found} into Go struct field {kind}.{path} of type {expected}",
                 kind = resource.kind,
                 version = resource.version,
-                found = type_name(found),
+                path = without_key(resource.schema, path),
+                found = match found {
+                    Value::Number(_) => "number",
+                    found => type_name(found),
+                },
             )));
         }
         let found = type_name(found);
@@ -201,9 +205,12 @@ pub(super) fn applied_shape(
                     "array" => "list",
                     other => other,
                 };
-                format!(
-                    ".{path}: expected {expected}, got &value.valueUnstructured{{Value:{found}}}"
-                )
+                let found = match (resource.origin, found) {
+                    (Origin::BuiltIn, found) => format!("value.valueUnstructured{{Value:{found}}}"),
+                    (Origin::Argo, Value::String(text)) => format!("{{{text}}}"),
+                    (Origin::Argo, found) => format!("{{{found}}}"),
+                };
+                format!(".{path}: expected {expected}, got &{found}")
             }
         })
         .collect();
@@ -225,6 +232,20 @@ pub(super) fn applied_shape(
             "failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {text}"
         ),
     ))
+}
+
+/// A map's field is named without the key.
+fn without_key<'p>(schema: &Schema, path: &'p str) -> &'p str {
+    match (schema, path.split_once('.')) {
+        (Schema::Object(fields), Some((field, _)))
+            if fields
+                .iter()
+                .any(|(name, schema)| *name == field && matches!(schema, Schema::Texts)) =>
+        {
+            field
+        }
+        _ => path,
+    }
 }
 
 fn type_name(value: &Value) -> &'static str {

@@ -106,6 +106,34 @@ impl Refusal {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
+    /// A deletion of something else than is there. Only here the kind is named as it is.
+    pub(super) fn precondition(resource: &Resource, name: &str, why: &str) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} \"{name}\": {why}",
+            resource.qualified_kind()
+        );
+        let mut details = json!({"name": name, "kind": resource.kind});
+        if !resource.group.is_empty() {
+            set(&mut details, "group", json!(resource.group));
+        }
+        Self::new(409, "Conflict", message).with_details(details)
+    }
+
+    /// A replacement that names no version, of a kind that wants one.
+    pub(super) fn unconditional(resource: &Resource, name: &str, cause: &Cause) -> Self {
+        let message = format!(
+            "{} \"{name}\" is invalid: {}: {}",
+            resource.qualified_plural(),
+            cause.field,
+            cause.message
+        );
+        let mut refusal = Self::new(422, "Invalid", message).about(resource, name);
+        if let Some(details) = refusal.body.get_mut("details") {
+            set(details, "causes", json!([cause.json()]));
+        }
+        refusal
+    }
+
     /// Fields that other managers own; `message` lists them for people.
     pub(super) fn field_managers(message: String, causes: &[Cause]) -> Self {
         let causes: Vec<_> = causes.iter().map(Cause::json).collect();

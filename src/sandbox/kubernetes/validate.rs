@@ -24,7 +24,8 @@ pub(super) fn object(resource: &Resource, new: &Value, old: Option<&Value>) -> R
     }
     match resource.kind {
         "CronWorkflow" => cron_workflow_causes(new, &mut causes),
-        "ConfigMap" => config_map_causes(new, &mut causes),
+        "ConfigMap" => config_map_causes(new, old, &mut causes),
+        "Lease" => lease_causes(new, &mut causes),
         "Role" => role_causes(new, &mut causes),
         "RoleBinding" => role_binding_causes(new, old, &mut causes),
         _ => {}
@@ -113,14 +114,27 @@ fn metadata_causes(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
             message,
         ));
     }
+    for (index, finalizer) in list(new, "/metadata/finalizers").iter().enumerate() {
+        let finalizer = finalizer.as_str().unwrap_or_default();
+        let standard = ["foregroundDeletion", "orphan", "kubernetes"].contains(&finalizer);
+        if !standard && !finalizer.contains('/') {
+            causes.push(Cause::invalid(format!("metadata.finalizers[{index}]"), format!(
+                "Invalid value: {finalizer:?}: name is neither a standard finalizer name nor is it fully qualified"
+            )));
+        }
+    }
     let dying = old.is_some_and(|old| old.pointer("/metadata/deletionTimestamp").is_some());
     let before = old.map_or(&[][..], |old| list(old, "/metadata/finalizers"));
-    if dying
-        && list(new, "/metadata/finalizers")
-            .iter()
-            .any(|one| !before.contains(one))
-    {
-        let message = "Forbidden: no new finalizers can be added if the object is being deleted";
+    let added = list(new, "/metadata/finalizers").iter();
+    let added: Vec<String> = added
+        .filter(|one| !before.contains(one))
+        .map(Value::to_string)
+        .collect();
+    if dying && !added.is_empty() {
+        let message = format!(
+            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+            added.join(", ")
+        );
         causes.push(Cause::new(
             "FieldValueForbidden",
             "metadata.finalizers",
@@ -154,6 +168,11 @@ fn key_causes(field: &str, key: &str, causes: &mut Vec<Cause>) {
     if word.len() > 63 {
         let message =
             format!("Invalid value: {key:?}: name part must be no more than 63 characters");
+        causes.push(Cause::invalid(field, message));
+    } else if word.contains('/') {
+        let message = format!(
+            "Invalid value: {key:?}: a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+        );
         causes.push(Cause::invalid(field, message));
     } else if !is_word(&word.to_ascii_lowercase()) {
         let message = format!(
@@ -273,7 +292,23 @@ fn is_duration(text: &str) -> bool {
     !text.is_empty()
 }
 
-fn config_map_causes(new: &Value, causes: &mut Vec<Cause>) {
+fn lease_causes(new: &Value, causes: &mut Vec<Cause>) {
+    let seconds = new.pointer("/spec/leaseDurationSeconds");
+    if let Some(seconds) = seconds.and_then(Value::as_i64).filter(|it| *it <= 0) {
+        let message = format!("Invalid value: {seconds}: must be greater than 0");
+        causes.push(Cause::invalid("spec.leaseDurationSeconds", message));
+    }
+}
+
+fn config_map_causes(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
+    if let Some(old) = old.filter(|old| old.get("immutable") == Some(&Value::Bool(true))) {
+        let message = "Forbidden: field is immutable when `immutable` is set";
+        for field in ["immutable", "data", "binaryData"] {
+            if old.get(field) != new.get(field) {
+                causes.push(Cause::new("FieldValueForbidden", field, message));
+            }
+        }
+    }
     let mut total = 0;
     for (key, value) in entries(new, "/data").chain(entries(new, "/binaryData")) {
         total += value.len();
@@ -312,12 +347,22 @@ fn role_causes(new: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
+/// A field's text in quotes.
+fn field(object: &Value, key: &str) -> Value {
+    object.get(key).cloned().unwrap_or_else(|| Value::from(""))
+}
+
 fn role_binding_causes(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let role = new.get("roleRef").cloned().unwrap_or_default();
     if let Some(old) = old
         && old.get("roleRef") != Some(&role)
     {
-        let message = format!("Invalid value: {role}: cannot change roleRef");
+        let message = format!(
+            "Invalid value: {{\"APIGroup\":{},\"Kind\":{},\"Name\":{}}}: cannot change roleRef",
+            field(&role, "apiGroup"),
+            field(&role, "kind"),
+            field(&role, "name")
+        );
         causes.push(Cause::invalid("roleRef", message));
     }
     let kind = text(&role, "/kind");
@@ -332,11 +377,9 @@ fn role_binding_causes(new: &Value, old: Option<&Value>, causes: &mut Vec<Cause>
         causes.push(Cause::required("roleRef.name", ""));
     }
     for (index, subject) in list(new, "/subjects").iter().enumerate() {
-        for key in ["name", "namespace"] {
-            let wanted = key == "name" || text(subject, "/kind") == "ServiceAccount";
-            if wanted && text(subject, &format!("/{key}")).is_empty() {
-                causes.push(Cause::required(format!("subjects[{index}].{key}"), ""));
-            }
+        // An account without a namespace is taken, and is nobody.
+        if text(subject, "/name").is_empty() {
+            causes.push(Cause::required(format!("subjects[{index}].name"), ""));
         }
     }
 }

@@ -91,12 +91,8 @@ impl Context<'_> {
         let live = self.live(store, name)?;
         if self.resource.origin == Origin::Argo && meta(&body, "resourceVersion").is_empty() {
             let message = "Invalid value: 0: must be specified for an update";
-            return Err(Refusal::invalid(
-                self.resource.group,
-                self.resource.kind,
-                name,
-                &[Cause::invalid("metadata.resourceVersion", message)],
-            ));
+            let cause = Cause::invalid("metadata.resourceVersion", message);
+            return Err(Refusal::unconditional(self.resource, name, &cause));
         }
         self.update(store, name, &live, body)
     }
@@ -144,15 +140,26 @@ impl Context<'_> {
             let message = format!("invalid object: {key} is missing");
             return Err(Refusal::bad_request(message));
         }
+        // Its message names the namespace only if the body does.
+        let namespace = meta(&config, "namespace").to_owned();
         self.check_identity(&mut config, Some(name))?;
         if config.pointer("/metadata/managedFields").is_some() {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
         drop_nulls(&mut config);
-        shape::applied_shape(self.resource, self.namespace, name, &config)?;
+        shape::applied_shape(self.resource, &namespace, name, &config)?;
         let key = self.key(name);
         let live = store.get(&key);
         if let Some(live) = &live {
+            let uid = meta(&config, "uid");
+            if !uid.is_empty() && store::uid(live) != Some(uid) {
+                let message = format!("Invalid value: {uid:?}: field is immutable");
+                validate::refuse_if_any(
+                    self.resource,
+                    name,
+                    &[Cause::invalid("metadata.uid", message)],
+                )?;
+            }
             self.check_preconditions(name, live, &config)?;
         } else {
             self.check_namespace(store, name)?;
@@ -192,16 +199,20 @@ impl Context<'_> {
         if let Some(uid) = precondition("uid")
             && store::uid(&live) != Some(uid)
         {
-            return Err(self.other_uid(name, uid, &live));
+            let found = store::uid(&live).unwrap_or_default();
+            let why = format!(
+                "the UID in the precondition ({uid}) does not match the UID in record ({found}). The object might have been deleted and then recreated"
+            );
+            return Err(Refusal::precondition(self.resource, name, &why));
         }
         if let Some(version) = precondition("resourceVersion")
             && meta(&live, "resourceVersion") != version
         {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {}",
+                "the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({}). The object might have been modified",
                 meta(&live, "resourceVersion")
             );
-            return Err(Refusal::conflict(self.resource, name, &why));
+            return Err(Refusal::precondition(self.resource, name, &why));
         }
         let uid = store::uid(&live).unwrap_or_default().to_owned();
         let reply = match self.resource.farewell {

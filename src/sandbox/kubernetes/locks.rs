@@ -103,7 +103,7 @@ mod tests {
             panic!("two hold one mutex");
         };
         assert!(why.contains("data/Mutex/a"), "{why}");
-        let Answer::Waiting(why) = ask(&store, &one, &[], &[one.clone()]) else {
+        let Answer::Waiting(why) = ask(&store, &one, &[], std::slice::from_ref(&one)) else {
             panic!("one overtakes another");
         };
         assert!(why.ends_with("Lock status: 1/1"), "{why}");

@@ -16,6 +16,7 @@ use crate::sandbox::teller::Teller;
 use crate::snapshot::Tree;
 
 use super::Ended;
+use super::google::stopped;
 use super::print::escaped;
 
 /// See it work, without an account: the real bot, with GitHub, Kubernetes and Google simulated.
@@ -105,10 +106,8 @@ async fn serve(tree: Tree, pods: Pods, listen: SocketAddr) -> anyhow::Result<End
     ))?;
     tokio::select! {
         ended = page.run(tell) => ended.map(|()| Ended::Well),
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("wait for Ctrl-C")?;
-            Ok(Ended::Well)
-        }
+        // However it is told to stop, it takes its processes with it.
+        () = stopped() => Ok(Ended::Well),
     }
 }
 

@@ -4,17 +4,9 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::kubelet::{Ended, Kubelet};
+use super::kubelet::{Kubelet, PodNews};
 use super::kubernetes::Ending;
 use super::stage::{NAMESPACE, Stage};
-
-/// What became of a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum PodNews {
-    /// Of the Workflow of this name.
-    Started(String),
-    Ended(String),
-}
 
 impl Stage {
     /// From now on `program` runs what Argo begins, and reads from this PostgreSQL (a connection
@@ -34,12 +26,9 @@ impl Stage {
 
     /// Starts the pods of what Argo began, and ends the Workflows whose pods have ended, with
     /// what they left. Says what happened.
-    ///
-    /// # Errors
-    /// If a process or a Workflow can not be handled.
-    pub fn turn_pods(&mut self) -> anyhow::Result<Vec<PodNews>> {
+    pub fn turn_pods(&mut self) -> Vec<PodNews> {
         let Some(kubelet) = &mut self.kubelet else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let now = self.worker.clock.now();
         let mut workflows = self.kubernetes.objects();
@@ -61,21 +50,19 @@ impl Stage {
             // Nobody's: Google refuses it.
             token.unwrap_or_else(|| "ya29.nobody".to_owned())
         };
-        let started = kubelet.start(&workflows, now, token)?.into_iter();
-        let mut news: Vec<PodNews> = started.map(PodNews::Started).collect();
-        for Ended { run, code, report } in kubelet.look(now)? {
-            // Argo's words for the two ways in which attempts come to an end.
-            let (ending, why) = match code {
-                Some(0) => (Ending::Succeeded, ""),
-                Some(2) => (
-                    Ending::Failed,
-                    "retryStrategy.expression evaluated to false",
-                ),
-                _ => (Ending::Failed, "No more retries left"),
+        let news = kubelet.turn(&workflows, now, token);
+        for one in &news {
+            let PodNews::Ended(ended) = one else { continue };
+            let ending = match ended.code {
+                0 => Ending::Succeeded,
+                _ => Ending::Failed,
             };
-            kubernetes.finish_run(NAMESPACE, &run, ending, why, report.as_deref())?;
-            news.push(PodNews::Ended(run));
+            let (run, report) = (&ended.run, ended.report.as_deref());
+            // Deleted just now, or stopped: there is nothing left to end.
+            if let Err(error) = kubernetes.finish_run(NAMESPACE, run, ending, &ended.why, report) {
+                tracing::warn!(run, error = format!("{error:#}"), "not ended");
+            }
         }
-        Ok(news)
+        news
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::sandbox::github::{Change, Delivery, Permission};
-use crate::sandbox::pods::PodNews;
+use crate::sandbox::kubelet::{Ended, PodNews};
 use crate::sandbox::stage::Stage;
 use crate::sandbox::story::{self, Draft};
 use crate::shell::worker::Stepped;
@@ -215,14 +215,15 @@ impl Play {
 
     /// What Argo began runs, and what has ended says so.
     fn turn_pods(&mut self) {
-        let news = match self.stage.turn_pods() {
-            Ok(news) => news,
-            Err(error) => return self.note("fault", format!("a pod: {error:#}")),
-        };
-        for one in news {
+        for one in self.stage.turn_pods() {
             match one {
                 PodNews::Started(run) => self.note("run", format!("{run} starts the runner")),
-                PodNews::Ended(run) => {
+                PodNews::Again(run, code, due) => {
+                    let text = format!("{run} ended with {code}; another attempt follows at {due}");
+                    self.note("run", text);
+                }
+                PodNews::Killed(run) => self.note("run", format!("{run} is killed")),
+                PodNews::Ended(Ended { run, .. }) => {
                     let runs = state::runs(&self.stage.kubernetes.objects());
                     let said = runs.into_iter().find(|one| one.name == run);
                     let said = said.map(|run| format!("{}: {}", run.phase, run.message));

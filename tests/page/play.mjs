@@ -171,6 +171,8 @@ async function whole(who) {
     await follow(page);
     await next(page, "Ask for a table that is not there");
     await page.locator(".comment.bot", { hasText: "customers" }).first().waitFor();
+    if (await page.locator("#sides").isVisible()) await press(page, "The world");
+    await page.locator(".runs td.copied").first().waitFor();
   });
   await step(who, "a run that fails", async (page) => {
     await follow(page);

@@ -177,6 +177,11 @@ async fn what_can_not_be_done_is_said_in_a_sentence() {
             StatusCode::CONFLICT,
             "crm",
         ),
+        (
+            json!({"act": "stop", "run": "crm-1"}),
+            StatusCode::CONFLICT,
+            "there is no Workflow crm-1",
+        ),
     ];
     for (act, status, sentence) in table {
         let (came, said) = visit.act(act.clone()).await;
@@ -264,6 +269,38 @@ async fn a_rerun_runs_the_real_runner_and_its_report_comes_back() {
                 .collect::<Vec<_>>(),
             ["3 tables copied", "9 rows"]
         );
+        let copied = |run: &Value| {
+            let tables = run["tables"].as_array().unwrap().iter();
+            let told = tables.map(|table| {
+                (
+                    table["name"].as_str().unwrap(),
+                    table["rows"].as_u64().unwrap(),
+                )
+            });
+            assert!(
+                run["tables"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .all(|table| table["result"] == "copied")
+            );
+            told.map(|(name, rows)| format!("{name} {rows}"))
+                .collect::<Vec<_>>()
+        };
+        let three = ["customers 3", "orders 4", "products 2"];
+        assert_eq!(copied(&state["runs"][0]), three);
+
+        // The schedule's own time, over what is there by now.
+        let (status, said) = visit.act(json!({"act": "tick", "cron": "crm"})).await;
+        assert_eq!(status, StatusCode::OK, "{said}");
+        let scheduled = |state: &Value| {
+            let runs = state["runs"].as_array().unwrap().iter();
+            let mut runs = runs.filter(|run| !run["name"].as_str().unwrap().contains("-rerun-"));
+            runs.find(|run| run["phase"] == "Succeeded").cloned()
+        };
+        let state = visit.wait_for(|state| scheduled(state).is_some()).await;
+        assert_eq!(copied(&scheduled(&state).unwrap()), three);
+
         // Asked for by the guide, and not there.
         let act = step(&state, "fail")["act"].clone();
         assert_eq!(visit.act(act).await.0, StatusCode::OK);

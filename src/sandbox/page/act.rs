@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::event::Event;
 use crate::sandbox::github::{Change, ReviewState};
-use crate::sandbox::kubernetes::Tick;
+use crate::sandbox::kubernetes::{Ending, Tick};
 use crate::sandbox::stage::{NAMESPACE, Stage};
 
 use super::reach::{Grant, Reach};
@@ -72,6 +72,10 @@ pub(super) enum Act {
     /// The time of a schedule has come.
     Tick {
         cron: String,
+    },
+    /// Stops a run that has not ended, as `argo terminate` does.
+    Stop {
+        run: String,
     },
     /// The bot's timer goes off: it looks at everything.
     Sweep {},
@@ -185,6 +189,7 @@ pub(super) async fn perform(stage: &mut Stage, act: &Act) -> anyhow::Result<Stri
             Tick::Began(run) => format!("it is time: Argo begins {run}"),
             Tick::Skipped(why) => bail!("Argo leaves this time out: {why}."),
         },
+        Act::Stop { run } => stop(stage, run)?,
         Act::Sweep {} => {
             stage.worker.queue.add(&Event::Sweep);
             "the bot's timer goes off".to_owned()
@@ -286,6 +291,18 @@ fn sentence(error: anyhow::Error) -> anyhow::Error {
         Some(message) => anyhow::anyhow!("Kubernetes refuses: {message}"),
         None => error,
     }
+}
+
+fn stop(stage: &Stage, run: &str) -> anyhow::Result<String> {
+    let why = "Stopped with strategy 'Terminate'";
+    stage
+        .kubernetes
+        .finish_run(NAMESPACE, run, Ending::Failed, why, None)?;
+    // The bot looks after its own runs by itself, a little later.
+    if let Some(event) = command_behind(stage, run) {
+        stage.worker.queue.add(&event);
+    }
+    Ok(format!("somebody stops the run {run}"))
 }
 
 /// A rerun bears the number of the comment that asked for it.

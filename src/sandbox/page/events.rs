@@ -14,7 +14,7 @@ pub struct Happened {
     pub id: u64,
     /// Seconds since 1970.
     pub at: i64,
-    /// `event`, `plan`, `write`, `act` or `fault`.
+    /// `event`, `plan`, `write`, `run`, `act` or `fault`.
     pub kind: &'static str,
     pub text: String,
 }

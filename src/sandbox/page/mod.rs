@@ -15,6 +15,7 @@ mod markdown;
 mod play;
 mod pulls;
 mod reach;
+mod runs;
 mod state;
 
 use std::net::{IpAddr, SocketAddr};

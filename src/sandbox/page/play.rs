@@ -22,6 +22,7 @@ use super::events::{self, Happened, Log};
 use super::guide::{Guide, Scene};
 use super::pulls::pulls;
 use super::reach::Reach;
+use super::runs;
 use super::state::{self, Before, State};
 
 /// Who owns nothing, and may only read.
@@ -224,7 +225,7 @@ impl Play {
                 }
                 PodNews::Killed(run) => self.note("run", format!("{run} is killed")),
                 PodNews::Ended(Ended { run, .. }) => {
-                    let runs = state::runs(&self.stage.kubernetes.objects());
+                    let runs = runs::runs(&self.stage.kubernetes.objects());
                     let said = runs.into_iter().find(|one| one.name == run);
                     let said = said.map(|run| format!("{}: {}", run.phase, run.message));
                     self.note("run", format!("{run} {}", said.unwrap_or_default()));
@@ -272,7 +273,7 @@ impl Play {
         let objects = self.stage.kubernetes.objects();
         let reach = Reach::of(&self.stage);
         let pulls = pulls(&self.stage.github)?;
-        let runs = state::runs(&objects);
+        let runs = runs::runs(&objects);
         let phases: Vec<(String, String)> = runs
             .iter()
             .map(|run| (run.name.clone(), run.phase.clone()))

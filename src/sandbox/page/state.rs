@@ -14,6 +14,7 @@ use super::events::Happened;
 use super::guide::Step;
 use super::pulls::Pull;
 use super::reach::{Reach, ShownReach};
+use super::runs::Run;
 
 /// The page's state.
 #[derive(Debug, Serialize)]
@@ -40,15 +41,6 @@ pub(super) struct Person {
     pub login: String,
     /// A word or two for the switch.
     pub role: String,
-}
-
-/// A run of a pipeline.
-#[derive(Debug, Serialize)]
-pub(super) struct Run {
-    pub name: String,
-    pub of: String,
-    pub phase: String,
-    pub message: String,
 }
 
 /// An object in the cluster.
@@ -167,35 +159,6 @@ pub(super) fn files(stage: &Stage) -> BTreeMap<String, String> {
         .filter(|path| path.starts_with("pipelines/") || path.starts_with("policies/"))
         .filter_map(read)
         .collect()
-}
-
-/// The Workflows, newest last.
-pub(super) fn runs(objects: &[Value]) -> Vec<Run> {
-    let mut runs: Vec<&Value> = objects
-        .iter()
-        .filter(|object| text(object, "/kind") == "Workflow")
-        .collect();
-    runs.sort_by_key(|run| text(run, "/metadata/creationTimestamp"));
-    let shown = |run: &Value| Run {
-        name: text(run, "/metadata/name").to_owned(),
-        of: text(run, "/metadata/ownerReferences/0/name").to_owned(),
-        phase: match text(run, "/status/phase") {
-            "" => "Pending".to_owned(),
-            phase => phase.to_owned(),
-        },
-        message: said(run),
-    };
-    runs.into_iter().map(shown).collect()
-}
-
-/// The runner's own words, else Argo's.
-fn said(run: &Value) -> String {
-    let outputs = run.pointer("/status/outputs/parameters");
-    let outputs = outputs.and_then(Value::as_array).into_iter().flatten();
-    let report = outputs
-        .filter_map(|output| serde_json::from_str::<Value>(text(output, "/value")).ok())
-        .find_map(|report| Some(report.get("message")?.as_str()?.to_owned()));
-    report.unwrap_or_else(|| text(run, "/status/message").to_owned())
 }
 
 /// When it is day for the schedules.

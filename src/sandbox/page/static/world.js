@@ -89,13 +89,38 @@ function runs(all, here) {
     [...all].reverse().map((run) => {
       return h(
         "li",
-        { class: "row", "data-key": run.name },
-        h("span", { class: `badge phase ${MOODS[run.phase] ?? "wait"}` }, run.phase),
-        h("code", {}, run.name),
-        run.message && h("span", { class: "quiet" }, run.message),
+        { "data-key": run.name },
+        h(
+          "div",
+          { class: "row" },
+          h("span", { class: `badge phase ${MOODS[run.phase] ?? "wait"}` }, run.phase),
+          h("code", {}, run.name),
+          run.message && h("span", { class: "quiet" }, run.message),
+          !(run.phase in MOODS) && h("button", { type: "button", disabled: here.busy, ...does("stop", { run: run.name }) }, "Stop it"),
+        ),
+        run.tables.length > 0 && tables(run),
       );
     }),
   );
+}
+
+// What became of each table of a run.
+function tables(run) {
+  const cells = (table) => [
+    h("th", { scope: "row" }, h("code", {}, table.name)),
+    h("td", { class: table.result }, table.result),
+    h("td", { class: "rows" }, table.rows ?? ""),
+    h("td", { class: "quiet" }, table.why),
+  ];
+  return [
+    h(
+      "table",
+      { "aria-label": `Tables of ${run.name}` },
+      h("thead", {}, h("tr", {}, ["Table", "Result", "Rows", "Notes"].map((title) => h("th", { scope: "col" }, title)))),
+      h("tbody", {}, run.tables.map((table) => h("tr", { "data-key": table.name }, cells(table)))),
+    ),
+    run.more > 0 && h("p", { class: "quiet" }, `and ${run.more} more`),
+  ];
 }
 
 function back(here) {

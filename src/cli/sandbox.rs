@@ -32,7 +32,8 @@ pub struct Sandbox {
     #[arg(long, default_value = "127.0.0.1:0", conflicts_with = "story")]
     listen: SocketAddr,
     /// A PostgreSQL that the runner reads from, whatever the connection: a connection string
-    /// without a database, such as "host=localhost user=reader". Otherwise a small fixed one.
+    /// such as "host=localhost user=reader". If it names a database, all pipelines read that
+    /// one, otherwise each its own. Without this option there is a small fixed one.
     #[arg(long, conflicts_with = "story", value_name = "CONNECTION STRING")]
     postgres: Option<String>,
     /// Write everything that goes over a wire to this file, one JSON object a line.
@@ -61,6 +62,11 @@ pub async fn run(arguments: Sandbox) -> anyhow::Result<Ended> {
             folder.display()
         )
     })?;
+    if let Some(postgres) = &postgres {
+        let config = postgres.parse::<tokio_postgres::Config>();
+        let config = config.context("read the connection string of --postgres")?;
+        anyhow::ensure!(!config.get_hosts().is_empty(), "--postgres names no host");
+    }
     if !story {
         let program = std::env::current_exe().context("find this program, which pods run")?;
         return serve(tree, Pods { program, postgres }, listen).await;

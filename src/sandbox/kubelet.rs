@@ -64,7 +64,7 @@ pub enum PodNews {
     /// An attempt ended with this exit code, and another one comes, not before then.
     Again(String, i32, Timestamp),
     Ended(Ended),
-    /// It was killed, because its Workflow has ended or is gone.
+    /// Its process was killed, because the Workflow has ended or is gone.
     Killed(String),
 }
 
@@ -110,7 +110,7 @@ impl Kubelet {
         let mut news = Vec::new();
         self.pods.retain(|uid, pod| {
             let wanted = running.contains_key(uid.as_str());
-            if !wanted {
+            if !wanted && matches!(pod.now, Now::Runs(_)) {
                 news.push(PodNews::Killed(pod.run.clone()));
             }
             wanted

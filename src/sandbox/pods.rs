@@ -9,8 +9,8 @@ use super::kubernetes::Ending;
 use super::stage::{NAMESPACE, Stage};
 
 impl Stage {
-    /// From now on `program` runs what Argo begins, and reads from this PostgreSQL (a connection
-    /// string without a database) or from a small fixed database.
+    /// From now on `program` runs what Argo begins, and reads from this PostgreSQL (a
+    /// connection string) or from a small fixed database.
     ///
     /// # Errors
     /// If there is no folder for it.

@@ -62,7 +62,7 @@ pub struct Options {
     /// Quota of service accounts in one project.
     pub accounts_per_project: usize,
     /// By instance (`project:location:instance`), the PostgreSQL that federated queries run on:
-    /// a connection string without a database.
+    /// a connection string. A connection's own database is read, unless the string names one.
     pub postgres: BTreeMap<String, String>,
     /// Whether a small fixed database answers where no PostgreSQL is named.
     pub fixed: bool,
@@ -143,8 +143,8 @@ impl Google {
         self.lock().act_as(project, account, member)
     }
 
-    /// Where federated queries run from now on: on this PostgreSQL (a connection string without
-    /// a database), whatever the instance, or on the small fixed database.
+    /// Where federated queries run from now on: on this PostgreSQL (a connection string, with a
+    /// database if that is read whatever a connection says), whatever the instance, or on the small fixed database.
     pub fn set_source(&self, postgres: Option<&str>) {
         let mut world = self.lock();
         world.options.fixed = postgres.is_none();

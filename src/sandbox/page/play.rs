@@ -37,7 +37,7 @@ const MOST_STEPS: usize = 200;
 pub struct Pods {
     /// Runs where a pod asks for `pipewright`.
     pub program: PathBuf,
-    /// A PostgreSQL (a connection string without a database) behind every connection; without
+    /// A PostgreSQL (a connection string) behind every connection; without
     /// one a small fixed database answers.
     pub postgres: Option<String>,
 }
@@ -220,7 +220,8 @@ impl Play {
             match one {
                 PodNews::Started(run) => self.note("run", format!("{run} starts the runner")),
                 PodNews::Again(run, code, due) => {
-                    let text = format!("{run} ended with {code}; another attempt follows at {due}");
+                    let text =
+                        format!("{run} ended with {code}; another attempt follows at {due:.0}");
                     self.note("run", text);
                 }
                 PodNews::Killed(run) => self.note("run", format!("{run} is killed")),

@@ -1,6 +1,7 @@
 //! What a job does: asks the sources, computes the result, and writes it whole or not at all.
 
 use serde_json::Value;
+use tokio_postgres::Config;
 
 use super::super::Shared;
 use super::super::caller::Caller;
@@ -244,7 +245,7 @@ async fn of_select(
             let address = address(world, work, connection)?;
             let needed = needed(select);
             let answer = match address {
-                Some(address) => source::ask(&address, query, &needed, want).await,
+                Some(config) => source::ask(config, query, &needed, want).await,
                 None => fixed::ask(query, &needed, want),
             };
             let answer = answer.map_err(|message| ("invalidQuery", message))?;
@@ -336,7 +337,7 @@ async fn of_select(
 }
 
 /// The PostgreSQL behind a connection; none if the fixed database answers.
-fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<String>, Failed> {
+fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<Config>, Failed> {
     let world = world.lock();
     let parts: Vec<&str> = name.split('/').collect();
     let ["projects", _, "locations", location, "connections", _] = parts.as_slice() else {
@@ -353,8 +354,12 @@ fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<String>, Fa
     }
     let address = world.options.postgres.get(&connection.instance);
     if let Some(address) = address {
-        let database = quoted(&connection.database);
-        return Ok(Some(format!("{address} dbname='{database}'")));
+        let unreadable = |error| ("invalidQuery", source::unreachable(&error));
+        let mut config: Config = address.parse().map_err(unreadable)?;
+        if config.get_dbname().is_none() {
+            config.dbname(&connection.database);
+        }
+        return Ok(Some(config));
     }
     if world.options.fixed {
         return Ok(None);
@@ -364,9 +369,4 @@ fn address(world: &Shared, work: &Work, name: &str) -> Result<Option<String>, Fa
         connection.instance
     );
     Err(("invalidQuery", message))
-}
-
-/// Of a value in a connection string.
-fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('\'', "\\'")
 }

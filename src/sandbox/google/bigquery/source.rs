@@ -33,31 +33,23 @@ pub(super) enum Want {
     },
 }
 
-/// Runs `query` on the PostgreSQL at `address` (a connection string) and gives back `columns`.
+/// Runs `query` on the PostgreSQL at `config` and gives back `columns`.
 ///
 /// # Errors
 /// In BigQuery's words.
 pub(super) async fn ask(
-    address: &str,
+    mut config: Config,
     query: &str,
     columns: &[String],
     want: Want,
 ) -> Result<Answer, String> {
-    let unreachable = |error: String| {
-        format!(
-            "Invalid table-valued function EXTERNAL_QUERY Connect to PostgreSQL server failed: {error}"
-        )
-    };
-    let mut config: Config = address
-        .parse()
-        .map_err(|error| unreachable(format!("{error}")))?;
     // Text must not depend on how the server is set up, and BigQuery only reads.
     config.options(
         "-c default_transaction_read_only=on -c TimeZone=UTC -c DateStyle=ISO \
          -c extra_float_digits=3 -c bytea_output=hex",
     );
     let connected = config.connect(NoTls).await;
-    let (client, connection) = connected.map_err(|error| unreachable(said(&error)))?;
+    let (client, connection) = connected.map_err(|error| unreachable(&error))?;
     let running = tokio::spawn(connection);
     let answer = run(&client, query, columns, want).await;
     running.abort();
@@ -120,6 +112,13 @@ async fn run(
         }
     }
     Ok(answer)
+}
+
+pub(super) fn unreachable(error: &tokio_postgres::Error) -> String {
+    format!(
+        "Invalid table-valued function EXTERNAL_QUERY Connect to PostgreSQL server failed: {}",
+        said(error)
+    )
 }
 
 /// As the server writes it.

@@ -3,8 +3,8 @@
 //!
 //! It takes the part of Argo's `wait` container too: the exit code, and the file that is the
 //! output parameter. Attempts follow each other as `retryStrategy` says, until the Workflow's
-//! deadline. A process is killed when its Workflow ends or goes without it, after [`LONGEST`],
-//! and with the node. It leaves out images (the program stands for the runner's), limits of
+//! deadline. A process is killed when its Workflow ends or goes without it, after a quarter of an
+//! hour, and with the node. It leaves out images (the program stands for the runner's), limits of
 //! memory, volumes (the report's path is one in a folder of its own), and the end of a token.
 
 use std::collections::BTreeMap;

@@ -5,6 +5,7 @@
 
 use crate::command::CommentId;
 use crate::name::CommitSha;
+use crate::object::Kind;
 
 /// A pull request's number.
 pub type PullNumber = u64;
@@ -34,6 +35,8 @@ pub enum Event {
         head: CommitSha,
         pulls: Vec<PullNumber>,
     },
+    /// Somebody else changed, deleted or relabelled an object of ours.
+    ObjectChanged { kind: Kind, name: String },
     /// Look at everything: start-up and timer.
     Sweep,
 }

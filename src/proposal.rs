@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::{Finding, sorted};
 use crate::name::PipelineName;
-use crate::object::{Object, ObjectKey};
+use crate::object::{Kind, Object, ObjectKey};
 use crate::pipeline::{self, Parsed};
 use crate::policy::{self, Policies};
 use crate::render::{Desired, House, Rendered, render};
@@ -27,17 +27,37 @@ pub struct Proposal {
 pub enum Scope {
     /// The whole default branch.
     All,
-    /// The pipelines whose Desired differs between base and proposed, and those whose
-    /// file does.
-    Changed(BTreeSet<PipelineName>),
+    /// These alone. Of a pull request: the pipelines whose Desired differs between base and
+    /// proposed, and those whose file does.
+    Only(BTreeSet<PipelineName>),
 }
 
 impl Scope {
     pub fn contains(&self, name: &PipelineName) -> bool {
         match self {
             Self::All => true,
-            Self::Changed(names) => names.contains(name),
+            Self::Only(names) => names.contains(name),
         }
+    }
+}
+
+impl Proposal {
+    /// The same about the pipelines alone that want one of these objects, if any are given.
+    pub fn about(mut self, objects: Option<&BTreeSet<(Kind, String)>>) -> Self {
+        let Some(objects) = objects else {
+            return self;
+        };
+        let wants = |rendered: &Rendered| {
+            objects.iter().any(|(kind, name)| {
+                let (kind, name) = (*kind, name.clone());
+                let key = ObjectKey::Kubernetes { kind, name };
+                rendered.objects.contains_key(&key)
+            })
+        };
+        let pipelines = self.desired.pipelines.iter();
+        let wanting = pipelines.filter(|(_, rendered)| wants(rendered));
+        self.scope = Scope::Only(wanting.map(|(name, _)| name.clone()).collect());
+        self
     }
 }
 
@@ -78,7 +98,7 @@ pub fn propose(snapshot: &Snapshot, house: &House) -> Proposal {
         policies,
         desired,
         findings: sorted(findings),
-        scope: Scope::Changed(scope),
+        scope: Scope::Only(scope),
     }
 }
 

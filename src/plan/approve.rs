@@ -12,12 +12,13 @@ use jiff::Timestamp;
 use crate::event::PullNumber;
 use crate::finding::Finding;
 use crate::name::{CommitSha, Digest, Owner, PipelineName, ProjectId};
-use crate::object::ObjectKey;
+use crate::object::{Kind, ObjectKey};
 use crate::snapshot::RepoPath;
 
 use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
 use super::commanded::{Commanded, by_command};
+use super::drift::{Left, left};
 use super::record::{How, Record};
 use super::steps::{Step, closing, steps};
 use super::{Intent, Plan};
@@ -35,6 +36,8 @@ pub enum Mandate {
         /// What was asked for by `/apply`.
         commanded: Vec<Commanded>,
         memberships: Memberships,
+        /// What was mended so often lately that somebody else must want it otherwise.
+        contended: BTreeSet<(Kind, String)>,
     },
 }
 
@@ -74,6 +77,8 @@ pub enum Held {
     Isolation { why: String },
     /// The tree has no pipeline at all: more likely a mistake than a wish.
     EmptyTree,
+    /// It has drifted, and is not mended.
+    Drifted(Left),
 }
 
 /// Why nothing at all may be written.
@@ -124,6 +129,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
         reviewed,
         commanded,
         memberships,
+        contended,
     } = mandate
     else {
         return Err(Refusal::ReadOnly);
@@ -135,7 +141,7 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
     let mut approved = BTreeMap::new();
     let mut held = BTreeMap::new();
     for name in plan.pipelines.keys() {
-        match decide(plan, name, (reviewed, commanded), memberships) {
+        match decide(plan, name, (reviewed, commanded), memberships, contended) {
             None => {}
             Some(Ok(approval)) => {
                 approved.insert(name.clone(), approval);
@@ -161,6 +167,7 @@ fn decide(
     name: &PipelineName,
     (reviewed, commanded): (&[Reviewed], &[Commanded]),
     memberships: &Memberships,
+    contended: &BTreeSet<(Kind, String)>,
 ) -> Option<Result<Approval, Held>> {
     let pipeline = plan.pipelines.get(name)?;
     if pipeline.intent == Intent::Blocked {
@@ -181,10 +188,14 @@ fn decide(
     if pipeline.intent == Intent::Remove && plan.empty_tree {
         return Some(Err(Held::EmptyTree));
     }
-    if plan.is_recorded(name) {
-        return Some(Ok(Approval::Recorded));
-    }
     let newest = newest(plan, name, reviewed);
+    if plan.is_recorded(name) {
+        return Some(match left(plan, name, contended) {
+            None => Ok(Approval::Recorded),
+            Some(why) => by_command(plan, name, commanded, newest, memberships)
+                .unwrap_or(Err(Held::Drifted(why))),
+        });
+    }
     Some(
         by_review(plan, name, &pipeline.digest, newest, memberships).or_else(|held| {
             by_command(plan, name, commanded, newest, memberships).unwrap_or(Err(held))

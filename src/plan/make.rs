@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use crate::finding::{Finding, sorted};
 use crate::name::{PipelineName, ProjectId};
 use crate::object::{Grant, Object, ObjectKey, Resource};
 use crate::proposal::Proposal;
-use crate::render::Rendered;
+use crate::render::{MANAGER, Rendered};
 use crate::snapshot::RepoPath;
 
 use super::access::{Access, holders};
 use super::action::{action, is_foreign, release};
+use super::drift::Drift;
 use super::observed::{Observed, Questions};
 use super::record::{How, Record};
 use super::{Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, digest, verify};
@@ -100,7 +103,9 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
         pipelines.insert(name.clone(), pipeline);
     }
     keep_what_neighbours_hold(&pipelines, &mut changes, records);
+    let drift = drifted(&pipelines, &changes, observed);
     Plan {
+        drift,
         access: Access::of(&pipelines, &changes, proposal, records),
         pipelines,
         changes,
@@ -109,6 +114,42 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
         empty_tree: proposal.desired.pipelines.is_empty() && proposal.desired.blocked.is_empty(),
         records: records.clone(),
     }
+}
+
+/// What is not as it was applied, for no other reason than that somebody changed it.
+fn drifted(
+    pipelines: &BTreeMap<PipelineName, PipelinePlan>,
+    changes: &BTreeMap<ObjectKey, Change>,
+    observed: &Observed,
+) -> BTreeMap<ObjectKey, Drift> {
+    let is_settled = |key: &ObjectKey, change: &Change| {
+        let mut behind = change
+            .pipelines
+            .iter()
+            .filter_map(|name| pipelines.get(name));
+        behind.any(|one| one.settles(key))
+    };
+    changes
+        .iter()
+        .filter(|(key, change)| is_settled(key, change))
+        .filter_map(|(key, change)| {
+            let live = match key {
+                ObjectKey::Kubernetes { kind, name } => {
+                    observed.kubernetes.objects.get(&(*kind, name.clone()))
+                }
+                _ => None,
+            };
+            let drift = match &change.action {
+                Action::Create => Drift::Gone,
+                Action::Configure { fields, .. } => {
+                    let fields = fields.iter().map(|change| &change.field);
+                    Drift::of(fields, live.unwrap_or(&Value::Null), MANAGER)
+                }
+                _ => return None,
+            };
+            Some((key.clone(), drift))
+        })
+        .collect()
 }
 
 /// What one pipeline lets go and another one holds stays.

@@ -12,6 +12,7 @@ pub mod assumed;
 pub mod commanded;
 pub mod compare;
 mod digest;
+pub mod drift;
 mod make;
 pub mod observed;
 pub mod outcome;
@@ -31,6 +32,7 @@ use crate::snapshot::RepoPath;
 
 use access::Access;
 use compare::FieldChange;
+use drift::Drift;
 use record::{How, Record};
 
 /// What would be done.
@@ -40,6 +42,8 @@ pub struct Plan {
     pub pipelines: BTreeMap<PipelineName, PipelinePlan>,
     /// Every object of theirs, in the order in which it would be applied.
     pub changes: BTreeMap<ObjectKey, Change>,
+    /// What of it somebody has changed or deleted since it was applied.
+    pub drift: BTreeMap<ObjectKey, Drift>,
     pub findings: Vec<Finding>,
     pub access: Access,
     pub policies: Policies,
@@ -126,6 +130,13 @@ impl Action {
 }
 
 impl PipelinePlan {
+    /// Whether it was applied as it stands, this key with it: what differs is drift.
+    fn settles(&self, key: &ObjectKey) -> bool {
+        self.intent == Intent::Keep
+            && self.desired.contains_key(key)
+            && self.recorded.contains_key(key)
+    }
+
     /// Whether it shall run as one of these.
     pub fn runs_as(&self, accounts: &BTreeSet<ServiceAccount>) -> bool {
         self.desired.keys().any(|key| match key {
@@ -180,6 +191,16 @@ impl Plan {
                 record.approved.digest == pipeline.digest || applied == Some(&pipeline.digest)
             })
         })
+    }
+
+    /// What of one pipeline's objects and grants has drifted.
+    pub fn drift_of<'a>(
+        &'a self,
+        name: &'a PipelineName,
+    ) -> impl Iterator<Item = (&'a ObjectKey, &'a Drift)> {
+        let pipeline = self.pipelines.get(name);
+        let concerns = move |key: &ObjectKey| pipeline.is_some_and(|one| one.settles(key));
+        self.drift.iter().filter(move |(key, _)| concerns(key))
     }
 
     /// Whether it can only go on with somebody's review.

@@ -97,6 +97,11 @@ impl Record {
     pub fn name(pipeline: &PipelineName) -> String {
         format!("record-{pipeline}")
     }
+
+    /// Whether a ConfigMap of this name may be one.
+    pub fn is_name(name: &str) -> bool {
+        name.starts_with("record-")
+    }
 }
 
 /// A list in the keys' order, so that equal Records are equal bytes.

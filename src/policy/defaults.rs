@@ -22,6 +22,16 @@ pub struct Defaults {
     pub prunes_per_apply: u32,
     /// Hours after which a run is ended.
     pub run_hours: u32,
+    pub drift: OnDrift,
+}
+
+/// What is done where somebody changed what was applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrift {
+    /// It becomes again what it was.
+    Mend,
+    /// It is told, and stays until an owner says `/apply`.
+    Report,
 }
 
 impl Defaults {
@@ -44,6 +54,7 @@ impl Defaults {
             schedules_per_pipeline: 5,
             prunes_per_apply: 100,
             run_hours: 6,
+            drift: OnDrift::Mend,
         }
     }
 
@@ -60,6 +71,19 @@ impl Defaults {
         }
         if let Some(field) = fields.take("schedule_hours") {
             self.hours(reader, &field);
+        }
+        if let Some(field) = fields.take("drift")
+            && let Some(text) = reader.text(&field)
+        {
+            match text.as_str() {
+                "mend" => self.drift = OnDrift::Mend,
+                "report" => self.drift = OnDrift::Report,
+                _ => reader.deny(
+                    rule::ILLEGAL_VALUE,
+                    Some(field.span()),
+                    "it is `mend` or `report`",
+                ),
+            }
         }
         if let Some(field) = fields.take("limits")
             && let Some(mut limits) = reader.fields(&field)
@@ -121,13 +145,14 @@ mod tests {
     #[test]
     fn read_and_refused() {
         let (defaults, findings) = Defaults::parse(Some(
-            b"schedule_hours: {from: 2, until: 4}\nlimits: {run_hours: 3}\n",
+            b"schedule_hours: {from: 2, until: 4}\nlimits: {run_hours: 3}\ndrift: report\n",
         ));
         assert_eq!(findings, vec![]);
         assert_eq!((defaults.schedule_hours, defaults.run_hours), ((2, 4), 3));
+        assert_eq!(defaults.drift, OnDrift::Report);
         let (_, findings) = Defaults::parse(Some(
-            b"schedule_hours: {from: 4, until: 4}\nlimits: {run_hours: 300, nope: 1}\ntimezone: X/Y\n",
+            b"schedule_hours: {from: 4, until: 4}\nlimits: {run_hours: 300, nope: 1}\ntimezone: X/Y\ndrift: fix\n",
         ));
-        assert_eq!(findings.len(), 4, "{findings:?}");
+        assert_eq!(findings.len(), 5, "{findings:?}");
     }
 }

@@ -6,7 +6,7 @@
 mod defaults;
 mod rego;
 
-pub use defaults::Defaults;
+pub use defaults::{Defaults, OnDrift};
 pub use rego::{check, input};
 
 use crate::estate::{self, Estate};

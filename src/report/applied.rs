@@ -212,8 +212,10 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
     match end {
         End::Applied(approval) => {
             let intent = applied.plan.pipelines.get(name).map(|one| one.intent);
+            let drift = words::drift(applied.plan, name);
             let what = match intent {
                 Some(Intent::Remove) => "removed",
+                _ if !drift.is_empty() => "mended",
                 _ => "applied",
             };
             let recorded = applied
@@ -234,7 +236,11 @@ fn row(applied: &Applied<'_>, name: &PipelineName, end: &End<'_>) -> [String; 2]
                 }
                 None => "as approved before".to_owned(),
             };
-            [format!("**{what}**, {by}"), String::new()]
+            let what = match drift.is_empty() {
+                true => format!("**{what}**, {by}"),
+                false => format!("**{what}**: {drift}; as it was applied {by}"),
+            };
+            [what, String::new()]
         }
         End::Nothing => ["already as approved".to_owned(), String::new()],
         End::Unfinished(Stop::Failed { step, error }) => [

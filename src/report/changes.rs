@@ -123,9 +123,12 @@ fn notes(facts: &Facts<'_>, name: &PipelineName, pipeline: &PipelinePlan) -> Vec
                 .to_owned(),
         ),
         Intent::Keep if facts.plan.is_pending(name) => {
-            notes.push(
-                "It was applied as it stands here, and has drifted: it is mended.".to_owned(),
-            );
+            notes.push(match words::drift(facts.plan, name) {
+                drift if drift.is_empty() => {
+                    "It was applied as it stands here, and is not finished.".to_owned()
+                }
+                drift => format!("It was applied as it stands here, and has drifted: {drift}."),
+            });
         }
         Intent::Create | Intent::Change | Intent::Keep => {}
     }

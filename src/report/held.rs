@@ -6,6 +6,7 @@ use crate::event::PullNumber;
 use crate::name::PipelineName;
 use crate::plan::Plan;
 use crate::plan::approve::{Held, Refusal};
+use crate::plan::drift::Left;
 
 use super::markdown::{code, count, details, fenced, prose};
 use super::words;
@@ -83,6 +84,27 @@ pub(super) fn reason(plan: &Plan, name: &PipelineName, held: &Held, here: PullNu
             ),
             next_step: "settle the held pipeline first; this one follows by itself".to_owned(),
         },
+        Held::Drifted(left) => Reason {
+            why: format!(
+                "{}: {}",
+                match left {
+                    Left::ByPolicy =>
+                        "it is no longer as it was applied, and the house mends nothing by itself",
+                    Left::Contended =>
+                        "it is no longer as it was applied; it was mended, and somebody changed it \
+                         again and again",
+                },
+                words::drift(plan, name)
+            ),
+            next_step: match left {
+                Left::ByPolicy => "undo it, or mend it by the command below".to_owned(),
+                Left::Contended => {
+                    "find out who else writes to it, and stop one of the two; it is \
+                                    mended again when ten minutes have passed"
+                        .to_owned()
+                }
+            },
+        },
         Held::EmptyTree => Reason {
             why: "the default branch has no pipeline left, which is more likely a mistake than a \
                   wish: nothing is removed"
@@ -126,7 +148,10 @@ pub(super) fn commands(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> St
         .filter(|(_, why)| {
             matches!(
                 why,
-                Held::Unreviewed | Held::OtherDigest { .. } | Held::NoConsent { .. }
+                Held::Unreviewed
+                    | Held::OtherDigest { .. }
+                    | Held::NoConsent { .. }
+                    | Held::Drifted(Left::ByPolicy)
             )
         })
         .filter_map(|(name, _)| Some((name, plan.pipelines.get(*name)?)))

@@ -208,6 +208,7 @@ pub(super) fn approve_as(plan: &Plan, shown: &Plan, login: &str) -> Result<Appro
         .into(),
     };
     let mandate = Mandate::Apply {
+        contended: Default::default(),
         commit: commit('c'),
         reviewed: vec![reviewed],
         commanded: Vec::new(),

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Finding;
-use crate::name::{Owner, ProjectId};
+use crate::name::{Owner, PipelineName, ProjectId};
 use crate::object::{Grant, Member, ObjectKey, Resource, Role};
+use crate::plan::drift::{Drift, Touch};
 use crate::plan::{Intent, Plan};
 
 use super::facts::Intents;
@@ -117,6 +118,39 @@ pub(super) fn names<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String
         all.push(format!("{more} more"));
     }
     all_of(&all)
+}
+
+/// What of a pipeline's objects somebody has changed, and who; nothing, if nobody has. The
+/// managers are code, so that nobody is notified.
+pub(super) fn drift(plan: &Plan, name: &PipelineName) -> String {
+    let who = |touch: &Option<Touch>| match touch {
+        Some(touch) => format!(" by {} at {}", code(&touch.manager), code(&touch.at)),
+        None => String::new(),
+    };
+    let mut all: Vec<String> = plan
+        .drift_of(name)
+        .map(|(key, drift)| match drift {
+            Drift::Gone => format!("{} was taken away", object(key)),
+            Drift::Changed(fields) => {
+                let mut fields: Vec<String> = fields
+                    .iter()
+                    .map(|(field, touch)| format!("{} was changed{}", code(field), who(touch)))
+                    .collect();
+                let more = fields.len().saturating_sub(MOST_NAMES);
+                if more > 0 {
+                    fields.truncate(MOST_NAMES);
+                    fields.push(format!("{more} more"));
+                }
+                format!("{}: {}", object(key), fields.join(", "))
+            }
+        })
+        .collect();
+    let more = all.len().saturating_sub(MOST_NAMES);
+    if more > 0 {
+        all.truncate(MOST_NAMES);
+        all.push(format!("{more} more"));
+    }
+    all.join("; ")
 }
 
 /// `@acme/orders (owners of acme-orders)` for each group of owners, one of whom is meant.

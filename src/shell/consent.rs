@@ -43,6 +43,7 @@ pub(super) async fn read(
     }
     let memberships = memberships(edges, plan, &reviewed, &run.commanded).await?;
     Ok(Mandate::Apply {
+        contended: run.contended.clone(),
         commit: commit.clone(),
         reviewed,
         commanded: run.commanded.iter().cloned().collect(),

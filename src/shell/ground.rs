@@ -68,6 +68,8 @@ impl Ground {
             },
             pulls: [self.pull.number].into(),
             commanded: BTreeSet::new(),
+            contended: BTreeSet::new(),
+            drifted: None,
         }
     }
 

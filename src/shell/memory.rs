@@ -8,6 +8,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::command::CommentId;
+use crate::object::{Kind, ObjectKey};
+use crate::plan::drift::Mended;
+use crate::plan::outcome::Outcome;
+use crate::plan::steps::Write;
+
+use super::reconcile::Planned;
 
 /// How far a first sweep looks back for commands. Older ones are nobody's wish any more.
 const LOOK_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -23,6 +29,7 @@ pub(super) struct Memory(Mutex<Inner>);
 struct Inner {
     swept: Option<Timestamp>,
     settled: BTreeSet<CommentId>,
+    mended: Mended,
 }
 
 impl Memory {
@@ -52,6 +59,28 @@ impl Memory {
 
     pub(super) fn is_settled(&self, comment: CommentId) -> bool {
         self.lock().settled.contains(&comment)
+    }
+
+    /// Notes what an apply has mended, and tells of it.
+    pub(super) fn mended(&self, planned: &Planned, now: Timestamp) {
+        for (step, outcome) in &planned.outcomes.steps {
+            let Write::Apply { kind, name, .. } = &step.write else {
+                continue;
+            };
+            let key = ObjectKey::Kubernetes {
+                kind: *kind,
+                name: name.clone(),
+            };
+            if *outcome == Outcome::Applied && planned.plan.drift.contains_key(&key) {
+                tracing::info!(kind = kind.as_str(), name, "drift was mended");
+                self.lock().mended.note(*kind, name, now);
+            }
+        }
+    }
+
+    /// What was mended so often lately that it is left as it is.
+    pub(super) fn contended(&self, now: Timestamp) -> BTreeSet<(Kind, String)> {
+        self.lock().mended.contended(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

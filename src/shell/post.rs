@@ -188,6 +188,12 @@ fn concerned(planned: &Planned) -> Vec<(PullNumber, BTreeSet<PipelineName>)> {
         for (name, held) in approved.held() {
             match held {
                 Held::OtherDigest { pull, .. } | Held::NoConsent { pull, .. } => add(*pull, name),
+                Held::Drifted(_) => {
+                    let record = planned.plan.records.get(name);
+                    if let Some(pull) = record.and_then(|record| record.approved.pull) {
+                        add(pull, name);
+                    }
+                }
                 // The newest one that showed it: an older one was answered in its own time.
                 _ => {
                     let mut newest_first = planned.shown.iter().rev();

@@ -15,7 +15,9 @@ use tokio::sync::Notify;
 
 use crate::command::{CommandKey, CommentId};
 use crate::event::{Event, Lane, PullNumber};
+use crate::object::Kind;
 use crate::plan::commanded::Commanded;
+use crate::plan::record::Record;
 
 /// The longest wait before a failed lane is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -35,6 +37,8 @@ pub struct Waiting {
     pub commanded: BTreeSet<Commanded>,
     /// Commands that wait for this lane's run.
     pub commands: BTreeSet<(PullNumber, CommandKey)>,
+    /// If it is about these objects alone, because somebody changed them.
+    pub drifted: Option<BTreeSet<(Kind, String)>>,
     /// Commands that another lane has run for.
     pub effected: BTreeSet<CommandKey>,
     /// Runs in a row that were given up for a newer one.
@@ -69,7 +73,7 @@ struct Inner {
 pub enum Next {
     /// Look at everything.
     Sweep,
-    Lane(Turn, Waiting),
+    Lane(Turn, Box<Waiting>),
     /// Nothing before this moment.
     Later(Timestamp),
     /// Nothing, but for what is added to lanes whose turn it is.
@@ -148,6 +152,18 @@ impl Queue {
                     self.put(Lane::PullRequest(*number), Waiting::default());
                 }
             }
+            Event::ObjectChanged { kind, name } => {
+                // A Record says what of all pipelines is whose.
+                let all = *kind == Kind::ConfigMap && Record::is_name(name);
+                let drifted = (!all).then(|| [(*kind, name.clone())].into());
+                self.put(
+                    Lane::Default,
+                    Waiting {
+                        drifted,
+                        ..Waiting::default()
+                    },
+                );
+            }
             Event::Sweep => {
                 self.lock().sweep = true;
                 self.added.notify_one();
@@ -169,6 +185,12 @@ impl Queue {
         waiting.commanded.extend(more.commanded);
         waiting.commands.extend(more.commands);
         waiting.effected.extend(more.effected);
+        waiting.drifted = match (waiting.drifted.take(), more.drifted) {
+            (_, drifted) if is_news => drifted,
+            (Some(one), Some(other)) => Some(one.into_iter().chain(other).collect()),
+            // One of them is about everything.
+            _ => None,
+        };
         waiting.superseded = waiting.superseded.max(more.superseded);
         waiting.failures = waiting.failures.max(more.failures);
         // The earlier of the two; at once, if either is.
@@ -217,7 +239,7 @@ impl Queue {
             inner.running.insert(lane.clone());
             drop(inner);
             let queue = self.clone();
-            return Next::Lane(Turn { lane, queue }, waiting);
+            return Next::Lane(Turn { lane, queue }, Box::new(waiting));
         }
         let waiting = inner.lanes.iter();
         match waiting
@@ -270,7 +292,7 @@ mod tests {
 
     fn lane(next: Next) -> Option<(Turn, Waiting)> {
         match next {
-            Next::Lane(turn, waiting) => Some((turn, waiting)),
+            Next::Lane(turn, waiting) => Some((turn, *waiting)),
             _ => None,
         }
     }

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::edges::git::SnapshotRead;
 use crate::event::{Lane, PullNumber};
 use crate::name::{CommitSha, PipelineName};
+use crate::object::Kind;
 use crate::plan::approve::{ApprovedPlan, Mandate, Refusal, approve};
 use crate::plan::commanded::Commanded;
 use crate::plan::outcome::Outcomes;
@@ -27,6 +28,10 @@ pub struct Run {
     pub pulls: BTreeSet<PullNumber>,
     /// What was asked for by `/apply`.
     pub commanded: BTreeSet<Commanded>,
+    /// What was mended so often lately that it is left as it is.
+    pub contended: BTreeSet<(Kind, String)>,
+    /// If it is about these objects alone, because somebody changed them.
+    pub drifted: Option<BTreeSet<(Kind, String)>>,
 }
 
 /// What one passage came to.
@@ -65,7 +70,7 @@ pub async fn reconcile(
         SnapshotRead::Snapshot(snapshot) => snapshot, // edge, read only
         SnapshotRead::Conflict { files } => return Ok(Passage::Conflict { files }),
     };
-    let proposal = propose(&snapshot, house); // pure, total
+    let proposal = propose(&snapshot, house).about(run.drifted.as_ref()); // pure, total
     let observed = observe(edges, &proposal).await?; // edges, read only
     let plan = plan(&proposal, &observed); // pure, total
     let mandate = match applies(run) {

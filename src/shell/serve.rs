@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use crate::clock::Clock;
-use crate::edges::cluster::{Cluster, Keeper, Kubeconfig};
+use crate::edges::cluster::{Changed, Cluster, How, Keeper, Kubeconfig};
 use crate::edges::forge::webhook::WebhookVerifier;
 use crate::edges::forge::{Forge, ForgeConfig, RepositoryName};
 use crate::edges::git::Mirror;
@@ -31,6 +31,8 @@ use super::worker::Worker;
 const LEASE: &str = "pipewright";
 /// How often everything is looked at, webhooks or not.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
+/// How long the first sweep waits for the watches.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Everything that `serve` must be told. Secrets never print.
 #[derive(Debug)]
@@ -198,6 +200,7 @@ impl Bot {
             tokio::select! {
                 () = worker.run() => {}
                 () = sweeps(&worker) => {}
+                () = changes(&worker) => {}
             }
         };
         let ended = tokio::select! {
@@ -216,7 +219,44 @@ impl Bot {
     }
 }
 
+/// What others do to our objects is looked at as soon as it is seen.
+async fn changes(worker: &Worker) {
+    let cluster = &worker.edges.cluster;
+    let told = async {
+        loop {
+            let Changed { kind, name, how } = cluster.changed().await;
+            let (by, at) = match &how {
+                How::Edited(Some(touch)) => (touch.manager.as_str(), touch.at.as_str()),
+                How::Edited(None) | How::Deleted | How::Leaving => ("", ""),
+            };
+            let what = match how {
+                How::Edited(_) => "changed",
+                How::Deleted => "deleted",
+                How::Leaving => "to be deleted",
+            };
+            tracing::info!(
+                kind = kind.as_str(),
+                name,
+                what,
+                by,
+                at,
+                "an object drifted"
+            );
+            worker.queue.add(&Event::ObjectChanged { kind, name });
+        }
+    };
+    tokio::select! {
+        never = cluster.watch(&worker.clock) => match never {},
+        () = told => {}
+    }
+}
+
 async fn sweeps(worker: &Worker) {
+    // What the watches see need not be listed once more.
+    tokio::select! {
+        () = worker.edges.cluster.seen() => {}
+        () = worker.clock.sleep(FIRST_LOOK) => {}
+    }
     loop {
         worker.queue.add(&Event::Sweep);
         worker.clock.sleep(SWEEP_EVERY).await;

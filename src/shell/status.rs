@@ -11,6 +11,7 @@ use crate::report;
 use super::consent;
 use super::ground::Ground;
 use super::observe::observe;
+use super::reconcile::Run;
 use super::rerun::told;
 use super::worker::Worker;
 
@@ -22,7 +23,10 @@ impl Worker {
     pub(super) async fn status(&self, ground: &Ground) -> anyhow::Result<String> {
         let observed = observe(&self.edges, &ground.proposal).await?;
         let plan = plan(&ground.proposal, &observed);
-        let run = ground.as_run();
+        let run = Run {
+            contended: self.memory.contended(self.clock.now()),
+            ..ground.as_run()
+        };
         let mandate = consent::read(&self.edges, &plan, &ground.commit, &run).await?;
         let approved = approve(&plan, &mandate);
         let mut runs = Vec::new();

@@ -59,7 +59,7 @@ impl Worker {
         match self.queue.take(self.clock.now()) {
             Next::Nothing | Next::Later(_) => Stepped::Idle,
             Next::Sweep => self.sweep().await,
-            Next::Lane(turn, waiting) => self.turn(turn, waiting).await,
+            Next::Lane(turn, waiting) => self.turn(turn, *waiting).await,
         }
     }
 
@@ -105,7 +105,7 @@ impl Worker {
     async fn carry_out(&self, next: Next) -> Stepped {
         match next {
             Next::Sweep => self.sweep_until_done().await,
-            Next::Lane(turn, waiting) => self.timed(turn, waiting).await,
+            Next::Lane(turn, waiting) => self.timed(turn, *waiting).await,
             Next::Later(_) | Next::Nothing => Stepped::Idle,
         }
     }
@@ -224,6 +224,8 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
             commanded: BTreeSet::new(),
+            contended: BTreeSet::new(),
+            drifted: None,
         };
         let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         if self.is_superseded(&run.lane, waiting) {
@@ -258,6 +260,8 @@ impl Worker {
             },
             pulls: BTreeSet::new(),
             commanded: BTreeSet::new(),
+            contended: BTreeSet::new(),
+            drifted: None,
         };
         let passage = reconcile(&self.edges, &self.house, &run, &self.clock, &|| false).await?;
         post::check(&self.edges.forge, head, &passage).await
@@ -272,6 +276,8 @@ impl Worker {
             },
             pulls: waiting.pulls.clone(),
             commanded: waiting.commanded.clone(),
+            contended: self.memory.contended(self.clock.now()),
+            drifted: waiting.drifted.clone(),
         };
         let superseded = || self.is_superseded(&Lane::Default, waiting);
         match reconcile(&self.edges, &self.house, &run, &self.clock, &superseded).await? {
@@ -281,6 +287,7 @@ impl Worker {
                 Ok(())
             }
             Passage::Planned(planned) => {
+                self.memory.mended(&planned, self.clock.now());
                 post::applied(&self.edges.forge, &commit, &planned).await?;
                 post::commanded(&self.edges.forge, &commit, &planned, &waiting.commanded).await?;
                 if let Ok(approved) = &planned.approved {

@@ -87,7 +87,14 @@ pub async fn of_log(log: &Path, user: &str, api: &Api) -> Vec<Asked> {
         .filter(|line| line.contains(user))
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|event| text(event, "/user/username") == user)
-        .filter(|event| text(event, "/stage") == "ResponseComplete")
+        .filter(|event| {
+            // A watch is complete when it ends.
+            let known = match text(event, "/verb") {
+                "watch" => "ResponseStarted",
+                _ => "ResponseComplete",
+            };
+            text(event, "/stage") == known
+        })
         .map(|event| Asked {
             verb: text(&event, "/verb").to_owned(),
             uri: text(&event, "/requestURI").to_owned(),

@@ -23,11 +23,13 @@ mod audit;
 #[path = "../suite/common.rs"]
 mod common;
 mod controller;
+mod drift;
 mod kubelet;
 mod place;
 #[expect(dead_code, reason = "it has more than is needed here")]
 #[path = "../postgres/server.rs"]
 mod postgres;
+mod proxy;
 mod recorded;
 mod rights;
 mod runs;

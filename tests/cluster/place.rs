@@ -28,6 +28,7 @@ pub struct Place {
     pub cluster: Value,
     /// How the bot's own program finds it.
     pub kubeconfig: String,
+    token: String,
 }
 
 pub enum Server {
@@ -110,7 +111,13 @@ impl Place {
             server,
             cluster,
             kubeconfig,
+            token: token.to_owned(),
         }
+    }
+
+    /// How the bot finds the cluster by another way.
+    pub fn kubeconfig_by(&self, cluster: &Value) -> String {
+        kubeconfig(cluster, &self.token)
     }
 
     /// What the bot has asked since this was called last, by the server's own word. `None` of

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use crate::api::{Api, client, items};
 use crate::apply::{apply, manifests};
 use crate::audit::Asked;
+use crate::drift::Watching;
 use crate::place::{Place, on_both, rights};
 
 on_both! {
@@ -90,6 +91,7 @@ async fn the_role_grants_what_is_used_and_nothing_more() {
     bot.check().await.unwrap();
     let wanted = manifests(&place.namespace);
     apply(&place, &wanted).await;
+    drop(Watching::start(bot).await);
     let all = BTreeSet::new();
     bot.submit("orders", "once", &all, Timestamp::now())
         .await

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::shop;
 
 /// A running program; it does not outlive the test.
-struct Serving(Child);
+pub struct Serving(Child);
 
 impl Drop for Serving {
     fn drop(&mut self) {
@@ -26,7 +26,7 @@ impl Drop for Serving {
 }
 
 /// Starts the program on the place's cluster, and says where it takes webhooks.
-fn serve(stage: &Stage, place: &Place, folder: &std::path::Path) -> (Serving, String) {
+pub fn serve(stage: &Stage, place: &Place, folder: &std::path::Path) -> (Serving, String) {
     let kubeconfig = folder.join("kubeconfig");
     std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))

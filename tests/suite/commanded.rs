@@ -27,6 +27,7 @@ fn apply(second: u64, actor: &str, plan: &Plan, pipeline: &str) -> Commanded {
 
 fn mandate(reviewed: Vec<Reviewed>, commanded: Vec<Commanded>) -> Mandate {
     Mandate::Apply {
+        contended: Default::default(),
         commit: commit('f'),
         reviewed,
         commanded,

@@ -25,6 +25,7 @@ mod crashes;
 mod docs;
 #[cfg(feature = "sandbox")]
 mod door;
+mod drift;
 #[cfg(feature = "sandbox")]
 mod events;
 mod example;

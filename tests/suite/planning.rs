@@ -83,6 +83,7 @@ pub fn memberships() -> Memberships {
 
 fn mandate(reviewed: Vec<Reviewed>) -> Mandate {
     Mandate::Apply {
+        contended: Default::default(),
         commit: commit('f'),
         reviewed,
         commanded: Vec::new(),

@@ -144,6 +144,7 @@ fn mandate(plan: &pipewright::plan::Plan, reviewed: &BTreeSet<PipelineName>) -> 
         })
         .collect();
     Mandate::Apply {
+        contended: Default::default(),
         commit: head.clone(),
         reviewed: vec![Reviewed {
             number: 1,

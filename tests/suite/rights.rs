@@ -528,7 +528,7 @@ fn code_owners_are_the_bases_and_never_change_a_plan() {
     proposed.insert("docs/CODEOWNERS".into(), theirs);
     let snapshot = proposal_of(&base, &proposed);
     let proposal = propose(&snapshot, &house());
-    assert_eq!(proposal.scope, Scope::Changed(BTreeSet::new()));
+    assert_eq!(proposal.scope, Scope::Only(BTreeSet::new()));
     assert_eq!(proposal.findings, vec![]);
 
     let read = Read::of(&snapshot.base, &[]);

@@ -111,8 +111,9 @@ impl Cluster {
                 "metadata": {"resourceVersion": live.metadata.resource_version},
                 "data": {KEY: text},
             });
+            let writing = self.cache.writing(Kind::ConfigMap, &name);
             let patched = api.patch(&name, &parameters, &Patch::Merge(&patch)).await;
-            match patched.map_err(failed) {
+            match writing.answered(patched.map_err(failed)) {
                 Ok(_) => return Ok(claims),
                 Err(ClusterError::Changed { .. }) if tries < TRIES => tries += 1,
                 Err(error) => return Err(error),

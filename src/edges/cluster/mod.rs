@@ -3,12 +3,14 @@
 //! Kinds are known beforehand, so nothing is ever discovered. The client's own retries are
 //! off: whoever calls knows which attempt is worth another, and when.
 
+mod cache;
 mod claim;
 mod error;
 mod lease;
 mod observe;
 mod record;
 mod run;
+mod watch;
 mod write;
 
 #[cfg(feature = "sandbox")]
@@ -26,6 +28,9 @@ use kube::{Client, Config};
 
 use crate::object::Kind;
 
+use self::cache::Cache;
+
+pub use self::cache::{Changed, How};
 pub use self::error::ClusterError;
 pub use self::lease::{Hold, Keeper};
 pub use self::run::{Phase, Run, Submitted};
@@ -33,6 +38,8 @@ pub use self::write::Deleted;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// A watch may be silent for a minute: then the server sends a bookmark.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(150);
 
 /// The first version of Argo Workflows that has everything we render.
 const ARGO_NEEDED: &str = "Argo Workflows 3.6 or later";
@@ -60,7 +67,10 @@ impl fmt::Debug for Kubeconfig {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    /// More patient, because a watch may be silent.
+    watching: Client,
     namespace: Arc<str>,
+    cache: Arc<Cache>,
 }
 
 impl fmt::Debug for Cluster {
@@ -97,10 +107,14 @@ impl Cluster {
         config.write_timeout = Some(READ_TIMEOUT);
         // Else the time a pooled connection lay idle counts as waiting for the answer.
         config.reset_reader_on_write = true;
-        let client = Client::try_from(config).map_err(ClusterError::client)?;
+        let mut watching = config.clone();
+        watching.read_timeout = Some(WATCH_TIMEOUT);
+        let client = |config| Client::try_from(config).map_err(ClusterError::client);
         Ok(Self {
-            client,
+            client: client(config)?,
+            watching: client(watching)?,
             namespace: namespace.into(),
+            cache: Arc::default(),
         })
     }
 
@@ -145,8 +159,12 @@ impl Cluster {
     }
 
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &self.namespace, &resource(kind))
+        api(&self.client, &self.namespace, kind)
     }
+}
+
+fn api(client: &Client, namespace: &str, kind: Kind) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource(kind))
 }
 
 fn resource(kind: Kind) -> ApiResource {

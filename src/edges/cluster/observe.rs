@@ -1,4 +1,4 @@
-//! Reading the namespace: one list for each kind.
+//! Reading the namespace: what the watches hold, or else one list for each kind.
 
 use futures::future::join_all;
 use kube::ResourceExt as _;
@@ -21,25 +21,20 @@ impl Cluster {
     /// If a kind can not be listed whole; half an answer would look like things to prune
     /// or to create.
     pub async fn observe(&self) -> Result<Kubernetes, ClusterError> {
+        if let Some(kept) = self.cache.read() {
+            let objects = kept.into_iter().map(|((kind, name), bytes)| {
+                let object = serde_json::from_slice(&bytes);
+                object.map(|object| (kind, name, object))
+            });
+            // It was JSON when it was kept. If ever it is not, there are the lists.
+            if let Ok(objects) = objects.collect::<Result<Vec<_>, _>>() {
+                return Ok(sorted(objects));
+            }
+        }
         // All of them, even if one fails: a request that is cut off costs its connection.
         let lists = join_all(Kind::ALL.map(|kind| self.list(kind))).await;
         let lists: Vec<_> = lists.into_iter().collect::<Result<_, _>>()?;
-        let mut seen = Kubernetes::default();
-        for (kind, name, object) in lists.into_iter().flatten() {
-            if kind != Kind::ConfigMap || record::label(&object).is_none() {
-                seen.objects.insert((kind, name), object);
-                continue;
-            }
-            match record::read(&name, &object) {
-                Ok(record) => {
-                    seen.records.insert(record.pipeline.clone(), record);
-                }
-                Err(why) => {
-                    seen.broken_records.insert(name, why);
-                }
-            }
-        }
-        Ok(seen)
+        Ok(sorted(lists.into_iter().flatten()))
     }
 
     async fn list(&self, kind: Kind) -> Result<Vec<(Kind, String, Value)>, ClusterError> {
@@ -63,8 +58,28 @@ impl Cluster {
     }
 }
 
+/// Records, and everything else.
+fn sorted(objects: impl IntoIterator<Item = (Kind, String, Value)>) -> Kubernetes {
+    let mut seen = Kubernetes::default();
+    for (kind, name, object) in objects {
+        if kind != Kind::ConfigMap || record::label(&object).is_none() {
+            seen.objects.insert((kind, name), object);
+            continue;
+        }
+        match record::read(&name, &object) {
+            Ok(record) => {
+                seen.records.insert(record.pipeline.clone(), record);
+            }
+            Err(why) => {
+                seen.broken_records.insert(name, why);
+            }
+        }
+    }
+    seen
+}
+
 /// Lists leave out what each item is; whoever compares expects it there.
-fn value(
+pub(super) fn value(
     kind: Kind,
     object: DynamicObject,
     attempt: &str,

@@ -60,10 +60,10 @@ impl Cluster {
         });
         let parameters = PatchParams::apply(MANAGER).force().validation_strict();
         let patch = Patch::Apply(&manifest);
-        match self.api(kind).patch(&name, &parameters, &patch).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(ClusterError::classify(&attempt, error)),
-        }
+        let writing = self.cache.writing(kind, &name);
+        let stored = self.api(kind).patch(&name, &parameters, &patch).await;
+        writing.answered(stored.map_err(|error| ClusterError::classify(&attempt, error)))?;
+        Ok(())
     }
 
     /// Removes the Record, if there is one.

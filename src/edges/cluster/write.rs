@@ -50,12 +50,12 @@ impl Cluster {
             }
         }
         let api = self.api(kind);
+        let writing = self.cache.writing(kind, name);
         let applied = api.patch(name, &parameters, &Patch::Apply(&body)).await;
-        let applied = applied.map_err(failed)?;
+        let applied = writing.answered(applied.map_err(failed))?;
         if manifest.pointer("/spec/suspend").is_none() && suspended_by_us(&applied) {
-            suspend(&api, &applied, name, Value::Null)
-                .await
-                .map_err(failed)?;
+            let resumed = suspend(&api, &applied, name, Value::Null).await;
+            writing.answered(resumed.map_err(failed))?;
         }
         Ok(())
     }
@@ -69,7 +69,9 @@ impl Cluster {
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
         let attempt = format!("delete {} {name}", kind.as_str());
         let api = self.api(kind);
+        let writing = self.cache.writing(kind, name);
         let Some(mut live) = found(&attempt, api.get(name).await)? else {
+            writing.deleted();
             return Ok(Deleted::Gone);
         };
         self.must_be_ours(&attempt, &live)?;
@@ -82,6 +84,7 @@ impl Cluster {
                 let Some(suspended) = found(&attempt, suspended)? else {
                     return Ok(Deleted::Gone);
                 };
+                writing.wrote(suspended.metadata.resource_version.as_deref());
                 live = suspended;
             }
             // Both: the status lags behind a run made by hand, and a run need not have the
@@ -96,8 +99,14 @@ impl Cluster {
         let answer = found(&attempt, api.delete(name, &parameters).await)?;
         // Some kinds are answered with the object although it is gone: finalizers tell.
         Ok(match answer.and_then(|answer| answer.left()) {
-            Some(left) if has_finalizers(&left) => Deleted::Waiting(finalizers(&left)),
-            _ => Deleted::Gone,
+            Some(left) if has_finalizers(&left) => {
+                writing.wrote(left.metadata.resource_version.as_deref());
+                Deleted::Waiting(finalizers(&left))
+            }
+            _ => {
+                writing.deleted();
+                Deleted::Gone
+            }
         })
     }
 

@@ -257,6 +257,7 @@ fn what_was_applied_at_a_digest_is_not_forgotten() {
     let named = crate::name::Digest::of(b"with a prune");
     plan.records.get_mut(&name).unwrap().approved.digest = named.clone();
     let mandate = Mandate::Apply {
+        contended: Default::default(),
         commit: commit('c'),
         reviewed: Vec::new(),
         commanded: Vec::new(),

@@ -478,6 +478,7 @@ pub async fn plan_of(stage: &Stage) -> Result<Plan, String> {
 /// Nothing that is approved is left to do, and nothing that everybody agreed to is held.
 fn what_may_be_is(stage: &Stage, people: &People, plan: &Plan) -> Law {
     let mandate = Mandate::Apply {
+        contended: Default::default(),
         commit: stage.github.default_head().parse().unwrap(),
         reviewed: Vec::new(),
         commanded: Vec::new(),

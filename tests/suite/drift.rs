@@ -1,0 +1,163 @@
+//! Drift: mended, or told and left, as the house says and as often as it comes.
+
+use std::collections::BTreeSet;
+
+use pipewright::command::CommandKey;
+use pipewright::object::{Kind, ObjectKey};
+use pipewright::plan::Plan;
+use pipewright::plan::approve::{Approval, ApprovedPlan, Held, Mandate, approve};
+use pipewright::plan::commanded::Commanded;
+use pipewright::plan::drift::{Drift, Left};
+use pipewright::plan::steps::Write;
+use serde_json::json;
+
+use crate::common::repository;
+use crate::model::World;
+use crate::planning::{
+    Files, commit, default_branch, digest_of, memberships, merged_at, name, settle, world,
+};
+
+fn decided(plan: &Plan, contended: &[(Kind, &str)], commanded: Vec<Commanded>) -> ApprovedPlan {
+    let contended = contended.iter();
+    let mandate = Mandate::Apply {
+        contended: contended
+            .map(|(kind, name)| (*kind, (*name).to_owned()))
+            .collect(),
+        commit: commit('f'),
+        reviewed: vec![],
+        commanded,
+        memberships: memberships(),
+    };
+    approve(plan, &mandate).unwrap()
+}
+
+/// The example as it was applied, and then edited by somebody.
+fn edited(files: &Files) -> (World, Plan) {
+    let mut world = world();
+    settle(&mut world, files);
+    let key = (Kind::CronWorkflow, "orders".to_owned());
+    let cron = world.observed.kubernetes.objects.get_mut(&key).unwrap();
+    cron["spec"]["schedules"] = json!(["0 0 1 1 *"]);
+    cron["metadata"]["managedFields"] = json!([{
+        "manager": "kubectl-edit", "operation": "Update", "time": "2026-11-23T10:00:02Z",
+        "fieldsV1": {"f:spec": {"f:schedules": {}}},
+    }]);
+    let plan = world.plan(&default_branch(files));
+    (world, plan)
+}
+
+fn applied(approved: &ApprovedPlan) -> BTreeSet<String> {
+    let steps = approved.steps().iter();
+    let applied = steps.filter_map(|step| match &step.write {
+        Write::Apply { kind, name, .. } => Some(format!("{} {name}", kind.as_str())),
+        _ => None,
+    });
+    applied.collect()
+}
+
+fn told(plan: &Plan) -> Vec<(String, String)> {
+    let who = |drift: &Drift| match drift {
+        Drift::Gone => "gone".to_owned(),
+        Drift::Changed(fields) => fields
+            .iter()
+            .map(|(field, touch)| match touch {
+                Some(touch) => format!("{field} by {touch}"),
+                None => field.clone(),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+    };
+    let drift = plan.drift.iter();
+    drift
+        .map(|(key, drift)| (key.to_string(), who(drift)))
+        .collect()
+}
+
+#[test]
+fn an_edit_is_told_with_its_manager_and_mended() {
+    let (_, plan) = edited(&repository());
+    let by = "spec.schedules by kubectl-edit at 2026-11-23T10:00:02Z";
+    assert_eq!(
+        told(&plan),
+        [("CronWorkflow orders".to_owned(), by.to_owned())]
+    );
+    let approved = decided(&plan, &[], vec![]);
+    assert_eq!(approved.approved()[&name("orders")], Approval::Recorded);
+    assert_eq!(
+        applied(&approved),
+        ["CronWorkflow orders".to_owned()].into()
+    );
+}
+
+#[test]
+fn what_a_merge_changes_is_no_drift() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    let file = files.get_mut("pipelines/orders/orders.yaml").unwrap();
+    file.push_str("schedule: '0 3 * * *'\n");
+    let plan = world.plan(&default_branch(&files));
+    assert!(plan.is_pending(&name("orders")));
+    assert_eq!(told(&plan), []);
+}
+
+#[test]
+fn what_comes_again_and_again_is_left_and_its_neighbours_are_not() {
+    let (mut world, _) = edited(&repository());
+    let semaphore = world
+        .observed
+        .kubernetes
+        .objects
+        .keys()
+        .find(|(kind, name)| *kind == Kind::ConfigMap && name.contains("billing"));
+    let semaphore = semaphore.unwrap().clone();
+    world.observed.kubernetes.objects.remove(&semaphore);
+    let plan = world.plan(&default_branch(&repository()));
+    let key = ObjectKey::Kubernetes {
+        kind: semaphore.0,
+        name: semaphore.1.clone(),
+    };
+    assert_eq!(plan.drift[&key], Drift::Gone);
+    let approved = decided(&plan, &[(Kind::CronWorkflow, "orders")], vec![]);
+    assert_eq!(
+        approved.held()[&name("orders")],
+        Held::Drifted(Left::Contended)
+    );
+    assert_eq!(
+        applied(&approved),
+        [format!("ConfigMap {}", semaphore.1)].into()
+    );
+}
+
+#[test]
+fn where_the_house_only_wants_to_know_an_owner_has_the_word() {
+    let mut files = repository();
+    files.insert("policies/defaults.yaml".into(), {
+        let known = files.get("policies/defaults.yaml").cloned();
+        known.unwrap_or_default() + "\ndrift: report\n"
+    });
+    let (_, plan) = edited(&files);
+    let approved = decided(&plan, &[], vec![]);
+    assert_eq!(
+        approved.held()[&name("orders")],
+        Held::Drifted(Left::ByPolicy)
+    );
+    assert_eq!(applied(&approved), BTreeSet::new());
+    let apply = |actor: &str| Commanded {
+        key: CommandKey {
+            comment: 50,
+            line: 1,
+        },
+        pull: 9,
+        actor: actor.into(),
+        at: merged_at(50),
+        digest: digest_of(&plan, "orders"),
+    };
+    let refused = decided(&plan, &[], vec![apply("stranger")]);
+    assert!(!refused.approved().contains_key(&name("orders")));
+    let approved = decided(&plan, &[], vec![apply("olga")]);
+    assert_eq!(
+        applied(&approved),
+        ["CronWorkflow orders".to_owned()].into()
+    );
+}

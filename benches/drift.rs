@@ -1,0 +1,305 @@
+//! How soon drift is seen and mended: `cargo bench --bench drift`, on a real API server.
+//!
+//! KUBECONFIG names the cluster (`eval "$(tests/cluster/up)"` starts one). The program serves on
+//! it with simulated GitHub and Google; a pull request brings `PIPEWRIGHT_BENCH_PIPELINES` (600)
+//! pipelines, and then 1,000 times somebody edits, relabels or deletes one of their schedules,
+//! each at most twice, because the third time would be left. The last line holds the figures:
+//!
+//! - noticed: from the answer to the edit until the program's log tells of it;
+//! - healed: from the answer to the edit until a watch tells that the object is as before;
+//! - requests for each edit, writes among them, by the server's audit log;
+//! - at rest: requests in `PIPEWRIGHT_BENCH_REST` seconds (600) in which nobody does anything,
+//!   beyond watches and the Lease;
+//! - peak: the most memory of the program that was resident.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    dead_code,
+    unused_imports,
+    unused_macros,
+    unreachable_pub
+)]
+
+#[path = "../tests/cluster/api.rs"]
+mod api;
+#[path = "../tests/cluster/audit.rs"]
+mod audit;
+#[path = "../tests/suite/common.rs"]
+mod common;
+#[path = "../tests/cluster/place.rs"]
+mod place;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use pipewright::clock::Clock;
+use pipewright::sandbox::github::{Change, Permission, ReviewState};
+use pipewright::sandbox::stage::Stage;
+use serde_json::{Value, json};
+
+use api::items;
+use audit::Asked;
+use common::{repository, tree_of};
+use place::Place;
+
+const EDITS: usize = 1000;
+const SCHEDULE: &str = "15 2 * * *";
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() {
+    // `cargo test --benches` asks for no measurement.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(bench());
+}
+
+fn number(name: &str, otherwise: usize) -> usize {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => otherwise,
+    }
+}
+
+async fn bench() {
+    let pipelines = number("PIPEWRIGHT_BENCH_PIPELINES", 600);
+    let edits = number("PIPEWRIGHT_BENCH_EDITS", EDITS).min(pipelines * 2);
+    let place = Place::real().await;
+    let clock = Clock::stepped(Timestamp::now());
+    let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let serving = Serving::start(&stage, &place, folder.path());
+    stage.send_webhooks_to(&serving.webhook);
+
+    let began = Instant::now();
+    merge(&mut stage, pipelines).await;
+    settled(&place, pipelines).await;
+    println!(
+        "{pipelines} pipelines merged and applied in {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    serving.lines.try_iter().for_each(drop);
+    place.asked().await;
+
+    let (mut noticed, mut healed) = (Vec::new(), Vec::new());
+    for edit in 0..edits {
+        let name = pipeline(edit % pipelines);
+        let at = Instant::now();
+        let acted = act(&place, &name, edit).await;
+        noticed.push(serving.tells(&name).saturating_duration_since(acted));
+        place
+            .api
+            .until("CronWorkflow", &name, |cron| {
+                cron["spec"]["schedules"] == json!([SCHEDULE])
+                    && cron["metadata"]["labels"]["pipewright.dev/pipeline"] == name.as_str()
+            })
+            .await;
+        healed.push(acted.elapsed());
+        if edit % 100 == 99 {
+            println!("{} edits, the last in {:.0?}", edit + 1, at.elapsed());
+        }
+    }
+    // The last one's Record and comment are still to come.
+    serving.rests();
+    let asked = place.asked().await.unwrap_or_default();
+    let beside = |one: &&Asked| one.verb != "watch" && !one.uri.contains("/leases/");
+    let all = asked.iter().filter(beside).count() as f64 / edits as f64;
+    let writes = asked.iter().filter(beside).filter(|one| one.is_write());
+    let writes = writes.count() as f64 / edits as f64;
+
+    let rest = number("PIPEWRIGHT_BENCH_REST", 600) as u64;
+    tokio::time::sleep(Duration::from_secs(rest)).await;
+    let asked = place.asked().await.unwrap_or_default();
+    let at_rest: Vec<&Asked> = asked.iter().filter(beside).collect();
+    println!("at rest, beyond watches and the Lease: {at_rest:?}");
+    println!(
+        "drift: noticed p50 {:.0} ms, p99 {:.0} ms; healed p50 {:.0} ms, p99 {:.0} ms over {edits} edits of {pipelines} pipelines; requests per edit {all:.1}, writes among them {writes:.1}; at rest {} requests in {rest} s; peak {:.1} MB",
+        part(&mut noticed, 0.5),
+        part(&mut noticed, 0.99),
+        part(&mut healed, 0.5),
+        part(&mut healed, 0.99),
+        at_rest.len(),
+        serving.peak(),
+    );
+}
+
+/// Milliseconds that this share of the times does not exceed.
+fn part(times: &mut [Duration], share: f64) -> f64 {
+    times.sort();
+    let index = ((times.len() as f64 * share).ceil() as usize).clamp(1, times.len());
+    times[index - 1].as_secs_f64() * 1000.0
+}
+
+fn pipeline(index: usize) -> String {
+    format!("many{index:05}")
+}
+
+/// One of three things that somebody may do; the moment when it was done.
+async fn act(place: &Place, name: &str, edit: usize) -> Instant {
+    match edit % 3 {
+        0 => {
+            let patch = json!({"spec": {"schedules": ["0 0 1 1 *"]}});
+            place
+                .api
+                .merge("CronWorkflow", name, &patch, "kubectl-edit")
+                .await;
+        }
+        1 => {
+            let patch = json!({"metadata": {"labels": {"pipewright.dev/pipeline": "another"}}});
+            place
+                .api
+                .merge("CronWorkflow", name, &patch, "kubectl-label")
+                .await;
+        }
+        _ => place.api.drop("CronWorkflow", name).await,
+    }
+    Instant::now()
+}
+
+async fn merge(stage: &mut Stage, pipelines: usize) {
+    stage.github.add_user("stranger", Permission::Write);
+    let changes: Vec<Change> = (0..pipelines)
+        .map(|index| {
+            let name = pipeline(index);
+            let text = format!(
+                "bq_project_id: acme-orders\nbq_connection_id: orders-db\nbq_dataset_name: dataplatform_{name}\nservice_name: {name}\ndb_catalog_name: orders\ndb_schema_name: {name}\nschedule: \"{SCHEDULE}\"\ntimezone: UTC\n"
+            );
+            Change::write(format!("pipelines/many/{name}.yaml"), text)
+        })
+        .collect();
+    let opened = stage
+        .github
+        .open_pull_request("stranger", "many", "Many", &changes);
+    let number = opened.unwrap();
+    let wire = stage.github.wire().clone();
+    stage.deliver().await.unwrap();
+    let comments = format!("/issues/{number}/comments");
+    wire.seen(|exchange| exchange.is_write() && exchange.uri.ends_with(&comments))
+        .await;
+    let lead = "lead-of-orders";
+    let review = stage.github.review(number, lead, ReviewState::Approved);
+    review.unwrap();
+    stage.github.merge(number, "stranger").unwrap();
+    stage.deliver().await.unwrap();
+}
+
+/// Waits until every Record says that its pipeline was applied.
+async fn settled(place: &Place, pipelines: usize) {
+    let began = Instant::now();
+    loop {
+        let records = place
+            .api
+            .list("ConfigMap", "labelSelector=pipewright.dev/record")
+            .await;
+        let applied = items(&records["items"]).iter().filter(|record| {
+            let text = record["data"]["record"].as_str().unwrap_or_default();
+            text.contains("\"applied\":{")
+        });
+        let applied = applied.count();
+        if applied >= pipelines {
+            return;
+        }
+        assert!(
+            began.elapsed() < PATIENCE * 10,
+            "{applied} of {pipelines} were applied"
+        );
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// The program; it does not outlive the bench.
+struct Serving {
+    child: Child,
+    webhook: String,
+    /// What it logs, and when.
+    lines: Receiver<(Instant, String)>,
+}
+
+impl Serving {
+    fn start(stage: &Stage, place: &Place, folder: &std::path::Path) -> Self {
+        let kubeconfig = folder.join("kubeconfig");
+        std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
+            .arg("serve")
+            .env_clear()
+            .envs(stage.environment().unwrap())
+            .env("PIPEWRIGHT_NAMESPACE", &place.namespace)
+            .env("KUBECONFIG", kubeconfig)
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let read = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (told, lines) = channel();
+        std::thread::spawn(move || {
+            for line in read.map_while(Result::ok) {
+                // Whoever does not listen any more has what was wanted.
+                let _ = told.send((Instant::now(), line));
+            }
+        });
+        let mut serving = Self {
+            child,
+            webhook: String::new(),
+            lines,
+        };
+        let said = serving.until("webhook.url=").1;
+        let mut words = said.split_whitespace();
+        let url = words.find_map(|word| word.strip_prefix("webhook.url="));
+        serving.webhook = url.unwrap().trim_matches('"').to_owned();
+        serving.until("holds the Lease");
+        serving
+    }
+
+    fn until(&self, needle: &str) -> (Instant, String) {
+        loop {
+            let (at, line) = self.lines.recv_timeout(PATIENCE).expect(needle);
+            if line.contains(needle) {
+                return (at, line);
+            }
+        }
+    }
+
+    /// When it says that this object drifted.
+    fn tells(&self, name: &str) -> Instant {
+        loop {
+            let (at, line) = self.until("an object drifted");
+            if line.contains(name) {
+                return at;
+            }
+        }
+    }
+
+    fn rests(&self) {
+        self.until("at rest");
+    }
+
+    /// Megabytes.
+    fn peak(&self) -> f64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<f64>().unwrap() / 1024.0
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -20,7 +20,8 @@ use super::approval::{Memberships, Reviewed};
 use super::commanded::{Commanded, by_command};
 use super::drift::{Left, left};
 use super::record::{How, Record};
-use super::steps::{Step, closing, steps};
+use super::record_steps::closing;
+use super::steps::{Step, steps};
 use super::{Intent, Plan};
 
 /// What a run may do.

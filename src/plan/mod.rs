@@ -17,6 +17,7 @@ mod make;
 pub mod observed;
 pub mod outcome;
 pub mod record;
+mod record_steps;
 pub mod steps;
 mod verify;
 

@@ -12,7 +12,8 @@ use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, Serv
 
 use super::action::is_labelled;
 use super::approve::{Approval, pruned};
-use super::record::{Applied, Approved, By, Record, VERSION, list};
+use super::record::Record;
+use super::record_steps::beginning;
 use super::{Action, Change, Intent, PipelinePlan, Plan};
 
 /// One write, and the pipelines that want it.
@@ -83,103 +84,20 @@ pub(super) fn steps(
     commit: &CommitSha,
 ) -> Vec<Step> {
     let going = pruned(plan, approved);
-    let begun = pipelines(plan, approved).map(|(name, pipeline, approval)| Step {
-        write: Write::BeginRecord(begin(name, pipeline, approval, commit)),
-        pipelines: [name.clone()].into(),
-    });
-    begun
+    beginning(plan, approved, commit)
+        .into_iter()
         .chain(coming(plan, approved))
         .chain(leaving(plan, approved, &going))
         .collect()
 }
 
-/// What ends the approved pipelines, each once all of its Steps are done and reported.
-pub(super) fn closing(
-    plan: &Plan,
-    approved: &BTreeMap<PipelineName, Approval>,
-    commit: &CommitSha,
-) -> Vec<Step> {
-    pipelines(plan, approved)
-        .flat_map(|(name, pipeline, approval)| end(name, pipeline, approval, commit))
-        .collect()
-}
-
-fn pipelines<'a>(
+pub(super) fn pipelines<'a>(
     plan: &'a Plan,
     approved: &'a BTreeMap<PipelineName, Approval>,
 ) -> impl Iterator<Item = (&'a PipelineName, &'a PipelinePlan, &'a Approval)> {
     approved
         .iter()
         .filter_map(|(name, approval)| Some((name, plan.pipelines.get(name)?, approval)))
-}
-
-fn begin(
-    name: &PipelineName,
-    pipeline: &PipelinePlan,
-    approval: &Approval,
-    commit: &CommitSha,
-) -> Record {
-    let mut keys = pipeline.recorded.clone();
-    keys.extend(pipeline.desired.clone());
-    let before = pipeline.record.as_ref();
-    let allowed = |by, pull, since| Approved {
-        digest: pipeline.digest.clone(),
-        commit: commit.clone(),
-        by,
-        pull,
-        since,
-        source: pipeline.source.clone(),
-        adopts: pipeline.adopts.iter().cloned().collect(),
-    };
-    Record {
-        version: VERSION,
-        pipeline: name.clone(),
-        path: pipeline.path.clone(),
-        approved: match (approval, before) {
-            // What is resumed keeps the name of what allowed it.
-            (Approval::Recorded, Some(record)) => record.approved.clone(),
-            (Approval::Recorded, None) => allowed(By::Review, None, None),
-            (Approval::Reviewed { pull, merged_at }, _) => {
-                allowed(By::Review, Some(*pull), *merged_at)
-            }
-            (Approval::Commanded { pull, at }, _) => allowed(By::Command, Some(*pull), Some(*at)),
-        },
-        applied: before.and_then(|record| record.applied.clone()),
-        keys: list(&keys),
-    }
-}
-
-fn end(
-    name: &PipelineName,
-    pipeline: &PipelinePlan,
-    approval: &Approval,
-    commit: &CommitSha,
-) -> Vec<Step> {
-    let step = |write| Step {
-        write,
-        pipelines: [name.clone()].into(),
-    };
-    let mut steps = Vec::new();
-    if pipeline.intent == Intent::Remove {
-        steps.push(step(Write::RemoveRecord {
-            pipeline: name.clone(),
-        }));
-    } else {
-        let mut record = begin(name, pipeline, approval, commit);
-        record.keys = list(&pipeline.desired);
-        record.approved.adopts = Vec::new();
-        record.applied = Some(Applied {
-            digest: pipeline.settled.clone(),
-            commit: commit.clone(),
-        });
-        steps.push(step(Write::EndRecord(record)));
-    }
-    if let Some(old) = &pipeline.renamed_from {
-        steps.push(step(Write::RemoveRecord {
-            pipeline: old.clone(),
-        }));
-    }
-    steps
 }
 
 /// The grants on one resource that go into one write, and the pipelines behind them.

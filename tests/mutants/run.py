@@ -2,7 +2,7 @@
 """Seeds bugs, one at a time, and shows which tests find them.
 
 Each entry of mutants.json is a small change to the bot that breaks a promise. It is made in
-a copy of the tree, and the tests that the entry names must fail. It takes about a minute
+a copy of the tree, and the tests that the entry names (of the suite, or of `test`) must fail. It takes about a minute
 for each: a build, and the tests.
 """
 
@@ -29,10 +29,11 @@ def copy(to: pathlib.Path) -> None:
             shutil.copy2(ROOT / name, to / name)
 
 
-def failing(tree: pathlib.Path, target: pathlib.Path, names: list[str]) -> list[str] | None:
+def failing(tree: pathlib.Path, target: pathlib.Path, kind: str, names: list[str]) -> list[str] | None:
     """The tests that fail; None if it does not even compile."""
+    where = ["--lib"] if kind == "lib" else ["--test", kind]
     run = subprocess.run(
-        ["cargo", "test", "--offline", "--locked", "--no-fail-fast", "--test", "suite", "--", *names],
+        ["cargo", "test", "--offline", "--locked", "--no-fail-fast", *where, "--", *names],
         cwd=tree,
         env={**os.environ, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0"},
         capture_output=True,
@@ -65,7 +66,7 @@ def main() -> int:
             missed += 1
             continue
         path.write_text(text.replace(old, new))
-        found = failing(tree, target, mutant["run"])
+        found = failing(tree, target, mutant.get("test", "suite"), mutant["run"])
         path.write_text(text)
         verdict = "BROKEN" if found is None else "found" if found else "MISSED"
         missed += not found

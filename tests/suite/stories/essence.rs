@@ -148,9 +148,13 @@ fn said(stage: &Stage, people: &People) -> Vec<String> {
 fn without_folds(body: &str) -> String {
     let mut parts = body.split("<details>");
     let before = parts.next().unwrap_or_default().to_owned();
-    parts.fold(before, |text, fold| {
+    let left = parts.fold(before, |text, fold| {
         text + fold.split_once("</details>").map_or("", |(_, after)| after)
-    })
+    });
+    // One that had nothing left to do has no fold, and no gap in its place.
+    let paragraphs = left.split("\n\n").map(str::trim);
+    let paragraphs: Vec<&str> = paragraphs.filter(|text| !text.is_empty()).collect();
+    paragraphs.join("\n\n")
 }
 
 /// Instants, commits and uids are counted up by every write, of a dead bot too: all of

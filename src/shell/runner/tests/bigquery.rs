@@ -38,6 +38,8 @@ pub(super) struct World {
     /// Successful writes of each table.
     pub(super) written: BTreeMap<String, u64>,
     pub(super) cancelled: BTreeSet<String>,
+    /// Rows of the catalog that are counted and not sent.
+    pub(super) lost: u64,
 }
 
 pub(super) struct Job {
@@ -261,7 +263,7 @@ async fn result(State(world): State<Shared>, Path(id): Path<String>) -> Response
     let total = if rows.is_empty() {
         job.rows
     } else {
-        rows.len() as u64
+        rows.len() as u64 + world.lost
     };
     let fields: Vec<Value> = names
         .iter()

@@ -32,6 +32,18 @@ async fn a_new_table_is_held_and_said_so() {
 }
 
 #[tokio::test]
+async fn a_part_of_the_catalog_copies_nothing_and_is_asked_for_again() {
+    let (server, world) = start().await;
+    world.lock().unwrap().lost = 1;
+    let report = attempt(&server).await;
+    assert_eq!(report.exit_code(), 75, "{report:?}");
+    assert!(report.message.contains("5 of the 6 rows"), "{report:?}");
+    assert_eq!(written(&world), []);
+    world.lock().unwrap().lost = 0;
+    assert_eq!(attempt(&server).await.exit_code(), 0);
+}
+
+#[tokio::test]
 async fn on_a_first_run_nothing_is_new_whatever_befalls_it() {
     let deaths = [Blow::DeadBefore, Blow::DeadAfter];
     struck_everywhere(

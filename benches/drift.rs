@@ -31,11 +31,9 @@ mod audit;
 mod common;
 #[path = "../tests/cluster/place.rs"]
 mod place;
+#[path = "../tests/cluster/serving.rs"]
+mod serving;
 
-use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -48,6 +46,7 @@ use api::items;
 use audit::Asked;
 use common::{repository, tree_of};
 use place::Place;
+use serving::Serving;
 
 const EDITS: usize = 1000;
 const SCHEDULE: &str = "15 2 * * *";
@@ -90,7 +89,7 @@ async fn bench() {
         "{pipelines} pipelines merged and applied in {:.1} s",
         began.elapsed().as_secs_f64()
     );
-    serving.lines.try_iter().for_each(drop);
+    serving.forget();
     place.asked().await;
 
     let (mut noticed, mut healed) = (Vec::new(), Vec::new());
@@ -216,90 +215,5 @@ async fn settled(place: &Place, pipelines: usize) {
             "{applied} of {pipelines} were applied"
         );
         tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// The program; it does not outlive the bench.
-struct Serving {
-    child: Child,
-    webhook: String,
-    /// What it logs, and when.
-    lines: Receiver<(Instant, String)>,
-}
-
-impl Serving {
-    fn start(stage: &Stage, place: &Place, folder: &std::path::Path) -> Self {
-        let kubeconfig = folder.join("kubeconfig");
-        std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
-            .arg("serve")
-            .env_clear()
-            .envs(stage.environment().unwrap())
-            .env("PIPEWRIGHT_NAMESPACE", &place.namespace)
-            .env("KUBECONFIG", kubeconfig)
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let read = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (told, lines) = channel();
-        std::thread::spawn(move || {
-            for line in read.map_while(Result::ok) {
-                // Whoever does not listen any more has what was wanted.
-                let _ = told.send((Instant::now(), line));
-            }
-        });
-        let mut serving = Self {
-            child,
-            webhook: String::new(),
-            lines,
-        };
-        let said = serving.until("webhook.url=").1;
-        let mut words = said.split_whitespace();
-        let url = words.find_map(|word| word.strip_prefix("webhook.url="));
-        serving.webhook = url.unwrap().trim_matches('"').to_owned();
-        serving.until("holds the Lease");
-        serving
-    }
-
-    fn until(&self, needle: &str) -> (Instant, String) {
-        loop {
-            let (at, line) = self.lines.recv_timeout(PATIENCE).expect(needle);
-            if line.contains(needle) {
-                return (at, line);
-            }
-        }
-    }
-
-    /// When it says that this object drifted.
-    fn tells(&self, name: &str) -> Instant {
-        loop {
-            let (at, line) = self.until("an object drifted");
-            if line.contains(name) {
-                return at;
-            }
-        }
-    }
-
-    fn rests(&self) {
-        self.until("at rest");
-    }
-
-    /// Megabytes.
-    fn peak(&self) -> f64 {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-        kilobytes.parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

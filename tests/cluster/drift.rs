@@ -17,7 +17,7 @@ use crate::apply::{apply, manifests};
 use crate::common::{repository, tree_of};
 use crate::place::{Place, on_both};
 use crate::proxy::Proxy;
-use crate::whole::serve;
+use crate::serving::Serving;
 
 on_both! {
     what_others_do_is_noticed_and_what_we_do_is_not;
@@ -178,8 +178,8 @@ async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
     let clock = Clock::stepped(Timestamp::now());
     let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let (_serving, webhook) = tokio::task::block_in_place(|| serve(&stage, place, folder.path()));
-    stage.send_webhooks_to(&webhook);
+    let serving = tokio::task::block_in_place(|| Serving::start(&stage, place, folder.path()));
+    stage.send_webhooks_to(&serving.webhook);
     stage.github.add_user("stranger", Permission::Write);
     let path = "pipelines/orders/orders.yaml";
     let content = repository()[path].clone() + "description: new\n";

@@ -32,6 +32,9 @@ mod postgres;
 mod proxy;
 mod recorded;
 mod rights;
+mod restart;
 mod runs;
+#[expect(dead_code, reason = "the bench uses all of it")]
+mod serving;
 mod shop;
 mod whole;

@@ -18,6 +18,7 @@ use crate::snapshot::RepoPath;
 use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
 use super::commanded::{Commanded, by_command};
+use super::outcome::Outcomes;
 use super::record::{How, Record};
 use super::steps::{Step, closing, steps};
 use super::{Intent, Plan};
@@ -103,6 +104,15 @@ impl ApprovedPlan {
     /// What ends each pipeline's Record, once its outcome was reported.
     pub fn closing(&self) -> &[Step] {
         &self.closing
+    }
+
+    /// Those of them that may be done: nothing of their pipelines is unfinished.
+    pub fn ended(&self, outcomes: &Outcomes) -> impl Iterator<Item = &Step> {
+        let unfinished: BTreeSet<PipelineName> =
+            outcomes.unfinished().into_iter().cloned().collect();
+        self.closing
+            .iter()
+            .filter(move |step| step.pipelines.is_disjoint(&unfinished))
     }
 
     pub fn approved(&self) -> &BTreeMap<PipelineName, Approval> {

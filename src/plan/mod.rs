@@ -12,6 +12,7 @@ pub mod assumed;
 pub mod commanded;
 pub mod compare;
 mod digest;
+pub mod inventory;
 mod make;
 pub mod observed;
 pub mod outcome;
@@ -47,6 +48,8 @@ pub struct Plan {
     pub empty_tree: bool,
     /// The Records of all pipelines, in scope or not: they hold what they hold.
     pub records: BTreeMap<PipelineName, Record>,
+    /// The live ConfigMap that has the name of the inventory's parent.
+    pub parent: Option<serde_json::Value>,
 }
 
 /// One pipeline's part.

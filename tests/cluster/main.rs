@@ -23,6 +23,7 @@ mod audit;
 #[path = "../suite/common.rs"]
 mod common;
 mod controller;
+mod inventory;
 mod kubelet;
 mod place;
 #[expect(dead_code, reason = "it has more than is needed here")]

@@ -77,6 +77,11 @@ async fn write(edges: &Edges, entry: Result<Option<Entry>, Foreign>, clock: &Clo
             .filter(|_| ClusterError::is_transient(&error))
         {
             Some(delay) => clock.sleep(delay).await,
+            // A lost answer to our own write looks the same. The next passage tells.
+            None if matches!(error, ClusterError::Changed { .. }) => {
+                tracing::info!(%error, "the inventory's parent is looked at again later");
+                return;
+            }
             None => {
                 tracing::warn!(%error, "the inventory's parent is not written");
                 return;

@@ -248,6 +248,18 @@ async fn the_parent_mends_itself_and_holds_nobody(place: &Place) {
     assert_eq!(says(&mended, DIGEST), is);
     assert_eq!(says(&mended, "a"), "b");
 
+    // Mended and told in the same apply.
+    let edit = json!({"metadata": {"annotations": {KINDS: "Secret"}}});
+    place
+        .api
+        .merge("ConfigMap", "pipewright", &edit, "kubectl-edit")
+        .await;
+    merge(&mut stage, "c", &[moved("pipelines/billing/invoices.yaml")]).await;
+    let mended = parent(place).await;
+    assert_eq!(says(&mended, KINDS), says(&whole, KINDS));
+    assert_ne!(says(&mended, DIGEST), is);
+    let is = says(&mended, DIGEST).to_owned();
+
     // Another's, until that one gives it back; the apply goes on meanwhile.
     let taken = json!({"metadata": {"annotations": {TOOLING: "kubectl/v1.36.2"}}});
     let taken = place
@@ -387,29 +399,31 @@ async fn an_empty_tree_and_an_unreadable_file_delete_nothing(place: &Place) {
     let there = names(&place.api, "").await;
     let before = parent(place).await;
     place.asked().await;
-    for changes in [
-        // It may still be `orders`, or claim any name.
-        vec![Change::write(ORDERS, "bq_project_id: [")],
-        vec![
-            Change::write(ORDERS, "bq_project_id: ["),
-            Change::remove(RETURNS),
-        ],
-        vec![Change::write(ESTATE, "owners: [")],
-        repository()
-            .into_keys()
-            .filter(|path| path.starts_with("pipelines/") && path != RETURNS)
-            .map(Change::remove)
-            .collect(),
-    ] {
+    let push = |stage: &Stage, changes: &[Change]| {
         let pushed = stage
             .github
-            .push_to_default("stranger", "Straight in", &changes);
+            .push_to_default("stranger", "Straight in", changes);
         pushed.unwrap();
-        rest(&mut stage).await;
-        assert_eq!(names(&place.api, "").await, there, "{changes:?}");
-        if let Some(asked) = place.asked().await {
-            assert_eq!(written(&asked), [""; 0], "{changes:?}");
-        }
+    };
+    let broken = Change::write(ORDERS, "bq_project_id: [");
+    push(&stage, &[Change::write(ESTATE, "owners: [")]);
+    rest(&mut stage).await;
+    push(&stage, &[Change::write(ESTATE, &repository()[ESTATE])]);
+    rest(&mut stage).await;
+    // Everybody agrees to what nobody can read, and then to nothing at all.
+    merge(&mut stage, "b", &[broken]).await;
+    assert_eq!(names(&place.api, "").await, there);
+    push(&stage, &[moved(ORDERS)]);
+    let every = repository().into_keys();
+    let every: Vec<Change> = every
+        .filter(|path| path.starts_with("pipelines/"))
+        .map(Change::remove)
+        .collect();
+    let said = merge(&mut stage, "c", &every).await;
+    assert!(said.contains("no pipeline left"), "{said}");
+    assert_eq!(names(&place.api, "").await, there);
+    if let Some(asked) = place.asked().await {
+        assert_eq!(written(&asked), [""; 0]);
     }
     assert_eq!(parent(place).await, before);
 }

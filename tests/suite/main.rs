@@ -29,6 +29,8 @@ mod door;
 mod events;
 mod example;
 #[cfg(feature = "sandbox")]
+mod inventory;
+#[cfg(feature = "sandbox")]
 mod lanes;
 mod model;
 mod mutants;

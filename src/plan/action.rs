@@ -4,6 +4,7 @@ use crate::object::{Object, ObjectKey};
 use crate::render::{APPLY_SET_LABEL, MANAGER};
 
 use super::compare::FieldChange;
+use super::inventory::is_applied_by_us;
 use super::observed::{Observed, Seen};
 use super::record::How;
 use super::{Action, compare};
@@ -85,8 +86,9 @@ fn exists(key: &ObjectKey, observed: &Observed) -> bool {
     }
 }
 
-/// Whether it exists without being ours: in Kubernetes by the label; at Google, where
-/// nothing can be labelled, everything that no Record holds.
+/// Whether it exists without being ours: in Kubernetes if it has not our label, or if we never
+/// applied it and the label was copied; at Google, where nothing can be labelled, everything
+/// that no Record holds.
 pub(super) fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
     match key {
         ObjectKey::Kubernetes { kind, name } => observed
@@ -97,7 +99,7 @@ pub(super) fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
                 let label = live
                     .pointer("/metadata/labels")
                     .and_then(|labels| labels.get(APPLY_SET_LABEL));
-                label.is_none()
+                label.is_none() || !is_applied_by_us(live)
             }),
         _ => exists(key, observed),
     }

@@ -19,9 +19,11 @@ use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
 use super::commanded::{Commanded, by_command};
 use super::drift::{Left, left};
+use super::outcome::Outcomes;
 use super::record::{How, Record};
 use super::record_steps::closing;
 use super::steps::{Step, steps};
+use super::voices::{missing_consent, voices};
 use super::{Intent, Plan};
 
 /// What a run may do.
@@ -109,6 +111,15 @@ impl ApprovedPlan {
     /// What ends each pipeline's Record, once its outcome was reported.
     pub fn closing(&self) -> &[Step] {
         &self.closing
+    }
+
+    /// Those of them that may be done: nothing of their pipelines is unfinished.
+    pub fn ended(&self, outcomes: &Outcomes) -> impl Iterator<Item = &Step> {
+        let unfinished: BTreeSet<PipelineName> =
+            outcomes.unfinished().into_iter().cloned().collect();
+        self.closing
+            .iter()
+            .filter(move |step| step.pipelines.is_disjoint(&unfinished))
     }
 
     pub fn approved(&self) -> &BTreeMap<PipelineName, Approval> {
@@ -244,48 +255,6 @@ fn by_review(
             missing,
         })
     }
-}
-
-/// The projects whose owners have not agreed, with those who could.
-pub(super) fn missing_consent(
-    plan: &Plan,
-    name: &PipelineName,
-    voices: &BTreeSet<&str>,
-    memberships: &Memberships,
-) -> BTreeMap<ProjectId, BTreeSet<Owner>> {
-    let estate = &plan.policies.estate;
-    let projects = plan
-        .pipelines
-        .get(name)
-        .map(|pipeline| &pipeline.consenting);
-    projects
-        .into_iter()
-        .flatten()
-        .filter_map(|project| {
-            let owners = estate.consenting_owners(project);
-            let agreed = voices.iter().any(|login| {
-                owners
-                    .iter()
-                    .any(|owner| memberships.speaks_for(login, owner))
-            });
-            (!agreed).then(|| (project.clone(), owners))
-        })
-        .collect()
-}
-
-/// Who agreed: the author of what nobody else pushed to, and those who approved when they
-/// were shown this very digest. Merging is not agreeing.
-pub(super) fn voices<'a>(
-    name: &PipelineName,
-    digest: &Digest,
-    pull: &'a Reviewed,
-) -> BTreeSet<&'a str> {
-    pull.approvals
-        .iter()
-        .filter(|review| review.shown.get(name) == Some(digest))
-        .map(|review| review.login.as_str())
-        .chain(pull.speaking_author())
-        .collect()
 }
 
 /// Holds pipelines that would meet, through an identity or in a dataset, what a held

@@ -14,7 +14,8 @@ use crate::name::{Digest, PipelineName};
 use crate::object::ObjectKey;
 
 use super::approval::{Memberships, Reviewed};
-use super::approve::{Approval, Held, missing_consent, voices};
+use super::approve::{Approval, Held};
+use super::voices::{missing_consent, voices};
 use super::{PipelinePlan, Plan};
 
 /// One `/apply <digest>` by somebody who may give it.

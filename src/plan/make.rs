@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::finding::{Finding, sorted};
 use crate::name::{PipelineName, ProjectId};
-use crate::object::{Grant, Object, ObjectKey, Resource};
+use crate::object::{Grant, Kind, Object, ObjectKey, Resource};
 use crate::proposal::Proposal;
 use crate::render::{MANAGER, Rendered};
 use crate::snapshot::RepoPath;
@@ -16,7 +16,9 @@ use super::action::{action, is_foreign, release};
 use super::drift::Drift;
 use super::observed::{Observed, Questions};
 use super::record::{How, Record};
-use super::{Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, digest, verify};
+use super::{
+    Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, digest, inventory, verify,
+};
 
 /// What a plan of this proposal has to read at Google.
 pub fn questions(proposal: &Proposal, records: &BTreeMap<PipelineName, Record>) -> Questions {
@@ -113,6 +115,7 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
         policies: proposal.policies.clone(),
         empty_tree: proposal.desired.pipelines.is_empty() && proposal.desired.blocked.is_empty(),
         records: records.clone(),
+        parent: parent(observed).cloned(),
     }
 }
 
@@ -150,6 +153,11 @@ fn drifted(
             Some((key.clone(), drift))
         })
         .collect()
+}
+
+fn parent(observed: &Observed) -> Option<&serde_json::Value> {
+    let key = (Kind::ConfigMap, inventory::PARENT.to_owned());
+    observed.kubernetes.objects.get(&key)
 }
 
 /// What one pipeline lets go and another one holds stays.

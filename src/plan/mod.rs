@@ -13,6 +13,7 @@ pub mod commanded;
 pub mod compare;
 mod digest;
 pub mod drift;
+pub mod inventory;
 mod make;
 pub mod observed;
 pub mod outcome;
@@ -20,6 +21,7 @@ pub mod record;
 mod record_steps;
 pub mod steps;
 mod verify;
+mod voices;
 
 pub use make::{plan, questions};
 
@@ -52,6 +54,8 @@ pub struct Plan {
     pub empty_tree: bool,
     /// The Records of all pipelines, in scope or not: they hold what they hold.
     pub records: BTreeMap<PipelineName, Record>,
+    /// The live ConfigMap that has the name of the inventory's parent.
+    pub parent: Option<serde_json::Value>,
 }
 
 /// One pipeline's part.

@@ -56,11 +56,8 @@ pub async fn close(
     outcomes: &Outcomes,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    let unfinished = outcomes.unfinished();
-    for step in approved.closing() {
-        if step.pipelines.iter().all(|name| !unfinished.contains(name)) {
-            write_again(edges, step, clock).await?;
-        }
+    for step in approved.ended(outcomes) {
+        write_again(edges, step, clock).await?;
     }
     Ok(())
 }

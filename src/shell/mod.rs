@@ -5,6 +5,7 @@ mod commands;
 mod consent;
 pub mod google;
 mod ground;
+mod inventory;
 pub mod lead;
 mod memory;
 mod metrics;

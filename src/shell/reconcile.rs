@@ -17,7 +17,7 @@ use crate::snapshot::Revisions;
 
 use super::apply::apply;
 use super::observe::observe;
-use super::{Edges, consent};
+use super::{Edges, consent, inventory};
 
 /// What one passage is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,7 +80,10 @@ pub async fn reconcile(
     let approved = approve(&plan, &mandate); // pure; the only maker of an ApprovedPlan
     let outcomes = match &approved {
         Ok(_) if superseded() => return Ok(Passage::Superseded),
-        Ok(approved) => apply(edges, approved, clock).await, // the only place that writes to a plane
+        Ok(approved) => {
+            inventory::open(edges, house, &plan, approved, clock).await;
+            apply(edges, approved, clock).await // the only place that writes to a plane
+        }
         Err(_) => Outcomes::default(),
     };
     Ok(Passage::Planned(Box::new(Planned {

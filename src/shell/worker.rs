@@ -20,6 +20,7 @@ use crate::snapshot::Revisions;
 
 use super::Edges;
 use super::apply::close;
+use super::inventory;
 use super::memory::Memory;
 use super::post;
 use super::queue::{Next, Queue, Turn, Waiting};
@@ -292,6 +293,15 @@ impl Worker {
                 post::commanded(&self.edges.forge, &commit, &planned, &waiting.commanded).await?;
                 if let Ok(approved) = &planned.approved {
                     close(&self.edges, approved, &planned.outcomes, &self.clock).await?;
+                    inventory::note(
+                        &self.edges,
+                        &self.house,
+                        &planned,
+                        approved,
+                        &commit,
+                        &self.clock,
+                    )
+                    .await;
                 }
                 self.tell_commands(waiting);
                 let unfinished = planned.outcomes.unfinished();

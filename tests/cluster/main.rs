@@ -24,6 +24,7 @@ mod audit;
 mod common;
 mod controller;
 mod drift;
+mod inventory;
 mod kubelet;
 mod place;
 #[expect(dead_code, reason = "it has more than is needed here")]

@@ -46,6 +46,7 @@ async fn a_restart_with_nothing_changed_writes_nothing_and_asks_little(place: &P
         let _ = stage.github.review(number, owner, ReviewState::Approved);
     }
     stage.github.merge(number, author).unwrap();
+    serving.forget();
     stage.deliver().await.unwrap();
     let record = |record: &serde_json::Value| {
         let text = record["data"]["record"].as_str().unwrap_or_default();
@@ -56,6 +57,11 @@ async fn a_restart_with_nothing_changed_writes_nothing_and_asks_little(place: &P
         let name = format!("record-{}", pipeline.to_str().unwrap());
         place.api.until("ConfigMap", &name, record).await;
     }
+    // The inventory's parent comes last.
+    tokio::task::block_in_place(|| {
+        serving.until("lane=Some(Default)");
+        serving.rests();
+    });
     drop(serving);
     place.asked().await;
 

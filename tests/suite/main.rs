@@ -30,6 +30,8 @@ mod drift;
 mod events;
 mod example;
 #[cfg(feature = "sandbox")]
+mod inventory;
+#[cfg(feature = "sandbox")]
 mod lanes;
 mod model;
 mod mutants;

@@ -629,6 +629,37 @@ fn a_renamed_pipeline_keeps_its_grants() {
 }
 
 #[test]
+fn a_copied_label_makes_nothing_ours() {
+    let mut other = world();
+    settle(&mut other, &repository());
+    // Somebody made the objects, from what they saw elsewhere: labels and all, but nobody
+    // can say of a server that another one has applied them.
+    let mut copied = other.observed.kubernetes.objects.clone();
+    for object in copied.values_mut() {
+        object["metadata"]["managedFields"][0]["manager"] = "kubectl-create".into();
+    }
+    let mut world = world();
+    world.observed.kubernetes.objects = copied;
+    let plan = world.plan(&default_branch(&repository()));
+    let adopted = keys(&plan, |action| matches!(action, Action::Adopt { .. }));
+    assert_eq!(adopted.len(), other.observed.kubernetes.objects.len());
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.remove("pipelines/billing/invoices.yaml");
+    settle(&mut world, &files);
+    assert_eq!(
+        world.observed.kubernetes.objects.len(),
+        other.observed.kubernetes.objects.len()
+    );
+    // What we applied ourselves, and whose Record is lost, is ours by its label.
+    world.observed.kubernetes = other.observed.kubernetes;
+    world.observed.kubernetes.records.clear();
+    let plan = world.plan(&default_branch(&repository()));
+    let adopted = keys(&plan, |action| matches!(action, Action::Adopt { .. }));
+    assert!(adopted.iter().all(|key| !key.starts_with("CronWorkflow")));
+}
+
+#[test]
 fn what_was_there_before_is_adopted_and_never_removed() {
     let mut other = world();
     settle(&mut other, &repository());

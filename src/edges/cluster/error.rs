@@ -47,15 +47,8 @@ pub enum ClusterError {
     #[error("could not {attempt}: invalid ({message})")]
     Invalid { attempt: String, message: String },
     /// The object does not carry our label.
-    #[error(
-        "could not {attempt}: it is not ours, its label {label} is {}",
-        shown(found)
-    )]
-    NotOurs {
-        attempt: String,
-        label: &'static str,
-        found: Option<String>,
-    },
+    #[error("could not {attempt}: it is not ours, {why}")]
+    NotOurs { attempt: String, why: String },
     /// Something that is not what was to be made has its name.
     #[error("could not {attempt}: {name} is there already, and it is another's")]
     Taken { attempt: String, name: String },
@@ -238,12 +231,6 @@ fn owners(fields: &[(String, String)]) -> String {
         .map(|(manager, field)| format!("{manager} owns {field}"))
         .collect();
     owned.join(", ")
-}
-
-fn shown(found: &Option<String>) -> String {
-    found
-        .as_ref()
-        .map_or_else(|| "not there".to_owned(), |value| format!("`{value}`"))
 }
 
 /// One line of at most [`LONGEST_MESSAGE`] characters.

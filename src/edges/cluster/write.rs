@@ -64,7 +64,7 @@ impl Cluster {
     /// its running Workflows with it, so it is suspended first and goes only when idle.
     ///
     /// # Errors
-    /// [`ClusterError::NotOurs`] without our label; [`ClusterError::Changed`] if somebody
+    /// [`ClusterError::NotOurs`] without our label, or if we never applied it; [`ClusterError::Changed`] if somebody
     /// was faster; and whatever else the cluster says.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
         let attempt = format!("delete {} {name}", kind.as_str());
@@ -75,6 +75,13 @@ impl Cluster {
             return Ok(Deleted::Gone);
         };
         self.must_be_ours(&attempt, &live)?;
+        // A label is copied with the object that has it.
+        if !is_applied_by_us(&live) {
+            return Err(ClusterError::NotOurs {
+                attempt,
+                why: "it has our label, and Pipewright never applied it".to_owned(),
+            });
+        }
         if live.metadata.deletion_timestamp.is_some() {
             return Ok(Deleted::Waiting(finalizers(&live)));
         }
@@ -120,10 +127,10 @@ impl Cluster {
         if found == Some(&apply_set(&self.namespace)) {
             return Ok(());
         }
+        let found = found.map_or("not there".to_owned(), |value| format!("`{value}`"));
         Err(ClusterError::NotOurs {
             attempt: attempt.to_owned(),
-            label: APPLY_SET_LABEL,
-            found: found.cloned(),
+            why: format!("its label {APPLY_SET_LABEL} is {found}"),
         })
     }
 }
@@ -192,6 +199,14 @@ fn suspended_by_us(live: &DynamicObject) -> bool {
             })
             .filter_map(|entry| entry.fields_v1.as_ref())
             .any(|fields| fields.0.pointer("/f:spec/f:suspend").is_some())
+}
+
+/// Whether it is an object of ours, and not one that somebody made with our label on it.
+fn is_applied_by_us(live: &DynamicObject) -> bool {
+    let mut entries = live.metadata.managed_fields.iter().flatten();
+    entries.any(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    })
 }
 
 /// The runs that the CronWorkflow's status lists.

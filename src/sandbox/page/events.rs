@@ -168,6 +168,7 @@ fn of_kubernetes(method: &Method, path: &str) -> (&'static str, String) {
         "cronworkflows" => "CronWorkflow",
         "workflows" => "Workflow",
         "configmaps" if name.starts_with("record-") => "the Record",
+        "configmaps" if name == "pipewright" => "the inventory's parent",
         "configmaps" => "ConfigMap",
         "serviceaccounts" => "ServiceAccount",
         "rolebindings" => "RoleBinding",

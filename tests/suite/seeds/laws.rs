@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipewright::edges::git::SnapshotRead;
+use pipewright::name::Digest;
 use pipewright::object::{Grant, ObjectKey, Resource};
 use pipewright::plan::approval::Memberships;
 use pipewright::plan::approve::{Held, Mandate, approve};
@@ -13,7 +14,7 @@ use pipewright::plan::record::{By, Record};
 use pipewright::plan::{Plan, plan};
 use pipewright::proposal::propose;
 use pipewright::sandbox::github::{PullRequest, PullState, ReviewState};
-use pipewright::sandbox::stage::Stage;
+use pipewright::sandbox::stage::{NAMESPACE, Stage};
 use pipewright::shell::observe::observe;
 use pipewright::snapshot::Revisions;
 use serde_json::Value;
@@ -460,6 +461,29 @@ fn every_command_is_answered(stage: &Stage, people: &People) -> Law {
     Ok(())
 }
 
+/// The parent says what the Records hold, wherever there is or was one.
+fn the_inventory_is_told(stage: &Stage) -> Law {
+    let applied: BTreeMap<String, String> = records(stage)?
+        .into_iter()
+        .filter_map(|(name, record)| Some((name, record.applied?.digest.to_string())))
+        .collect();
+    let is = Digest::of(serde_json::to_string(&applied).unwrap().as_bytes());
+    let parent = stage.kubernetes.get("ConfigMap", NAMESPACE, "pipewright");
+    let annotations = parent.map(|parent| parent["metadata"]["annotations"].clone());
+    match annotations {
+        None if applied.is_empty() => Ok(()),
+        Some(says)
+            if says["pipewright.dev/digest"] == is.as_str()
+                && says["applyset.kubernetes.io/tooling"].is_string() =>
+        {
+            Ok(())
+        }
+        says => Err(format!(
+            "{applied:?} is applied, and its parent says {says:?}"
+        )),
+    }
+}
+
 /// What the core says about the default branch and the world as they are.
 pub async fn plan_of(stage: &Stage) -> Result<Plan, String> {
     let worker = &stage.worker;
@@ -490,6 +514,7 @@ fn what_may_be_is(stage: &Stage, people: &People, plan: &Plan) -> Law {
     if let Some(step) = approved.steps().iter().chain(approved.closing()).next() {
         return Err(format!("approved, and not done: {:?}", step.write));
     }
+    the_inventory_is_told(stage)?;
     for (name, _) in approved
         .held()
         .iter()

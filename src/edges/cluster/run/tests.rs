@@ -3,6 +3,7 @@
 use super::super::testing::{cron_workflow, simulated};
 use super::super::{Deleted, Kubeconfig};
 use super::*;
+use crate::plan::steps::Force;
 use crate::sandbox::kubernetes::{Ending, Kubernetes, Tick};
 use crate::sandbox::server::Fault;
 
@@ -180,7 +181,9 @@ async fn a_run_is_followed_to_its_end() {
 #[tokio::test]
 async fn history_forgets_the_oldest_and_a_deletion_waits_for_all() {
     let (cluster, kubernetes) = simulated().await;
-    kubernetes.put(cron_workflow("orders")).unwrap();
+    let manifest = cron_workflow("orders");
+    let applied = cluster.apply(Kind::CronWorkflow, &manifest, &Force::No);
+    applied.await.unwrap();
     for n in 0..6 {
         let name = format!("r{n}");
         cluster

@@ -20,7 +20,8 @@ fn live(version: &str, spec: Value, status: Value) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "CronWorkflow",
         "metadata": {"name": "orders", "uid": "u1", "resourceVersion": version,
-                     "labels": {APPLY_SET_LABEL: apply_set("data")}},
+                     "labels": {APPLY_SET_LABEL: apply_set("data")},
+                     "managedFields": [{"manager": "pipewright", "operation": "Apply"}]},
         "spec": spec, "status": status,
     })
 }
@@ -201,12 +202,19 @@ async fn an_apply_wakes_what_our_own_deletion_left_suspended() {
 
 #[tokio::test]
 async fn a_foreign_object_is_not_deleted() {
-    for labels in [
-        json!({}),
-        json!({APPLY_SET_LABEL: apply_set("other")}),
-        json!({"app.kubernetes.io/managed-by": "pipewright"}),
+    for (labels, manager) in [
+        (json!({}), "pipewright"),
+        (json!({APPLY_SET_LABEL: apply_set("other")}), "pipewright"),
+        (
+            json!({"app.kubernetes.io/managed-by": "pipewright"}),
+            "pipewright",
+        ),
+        (json!({APPLY_SET_LABEL: apply_set("data")}), "kubectl"),
     ] {
-        let answer = json!({"metadata": {"name": "x", "uid": "u", "resourceVersion": "1", "labels": labels}});
+        let answer = json!({"metadata": {
+            "name": "x", "uid": "u", "resourceVersion": "1", "labels": labels,
+            "managedFields": [{"manager": manager, "operation": "Apply"}],
+        }});
         let (cluster, server) = cluster(move |_, _| (200, answer.clone())).await;
         let error = cluster.delete(Kind::ConfigMap, "x").await.unwrap_err();
         assert!(matches!(error, ClusterError::NotOurs { .. }), "{error:?}");

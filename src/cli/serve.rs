@@ -85,6 +85,9 @@ pub struct Serve {
     /// arrives at another replica fails while this one acts.
     #[arg(long, env = "PIPEWRIGHT_REPLICA_HOST")]
     replica_host: Option<String>,
+    /// The most writes that are under way at once. Fewer are, while the server is slow or busy.
+    #[arg(long, env = "PIPEWRIGHT_WRITES_AT_ONCE", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=256))]
+    writes_at_once: u32,
 }
 
 /// Secrets are never on the command line: their text may come in these variables.
@@ -144,6 +147,7 @@ fn settings(
         google_token_file,
         replica,
         replica_host,
+        writes_at_once,
     } = arguments;
     let mut missing = Missing::default();
     let repository = missing.need(
@@ -236,6 +240,7 @@ fn settings(
             .or_else(|| variable("HOSTNAME"))
             .unwrap_or_else(unlike_any_other),
         replica_host,
+        writes_at_once,
     })
 }
 

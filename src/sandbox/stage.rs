@@ -341,6 +341,8 @@ fn settings(
         google_token: TokenSource::Fixed(SecretString::from(GOOGLE_TOKEN.to_owned())),
         replica: REPLICA.to_owned(),
         replica_host: None,
+        // In one order, so that what is played twice is the same twice.
+        writes_at_once: 1,
     })
 }
 

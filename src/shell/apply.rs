@@ -1,9 +1,14 @@
 //! Applying: the Steps of an approved plan, in order, each handed to its plane's writer.
 //!
 //! No choices are made here. A failed Step takes along what only its pipelines wanted;
-//! everything else goes on. Every write is safe to repeat.
+//! everything else goes on. Every write is safe to repeat. Steps that stand together and are of
+//! one kind go side by side: none of them needs another, because no two write the same thing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 
 use crate::clock::Clock;
 use crate::edges::cluster::{ClusterError, Deleted};
@@ -17,6 +22,7 @@ use crate::retry::Backoff;
 
 use super::Edges;
 use super::google::{Target, borrowed, entries, pairs, target};
+use super::pace::{Heard, Pace};
 
 /// What stands in the descriptions of what we make at Google.
 const MADE_BY: &str = "Made by Pipewright";
@@ -25,24 +31,82 @@ const MADE_BY: &str = "Made by Pipewright";
 pub async fn apply(edges: &Edges, approved: &ApprovedPlan, clock: &Clock) -> Outcomes {
     let mut outcomes = Outcomes::default();
     let mut stopped: BTreeSet<PipelineName> = BTreeSet::new();
-    for step in approved.steps() {
-        let outcome = if step.pipelines.iter().all(|name| stopped.contains(name)) {
-            Outcome::NotAttempted
-        } else {
-            match write_again(edges, step, clock).await {
-                Ok(outcome) => outcome,
-                Err(error) => {
-                    tracing::warn!(error = format!("{error:#}"), "a step failed");
-                    Outcome::Failed(format!("{error:#}"))
-                }
+    for together in approved.steps().chunk_by(are_alike) {
+        let is_stopped = |step: &&Step| step.pipelines.iter().all(|name| stopped.contains(name));
+        let going: Vec<&Step> = together.iter().filter(|step| !is_stopped(step)).collect();
+        let mut written = side_by_side(edges, &going, clock).await.into_iter();
+        let ended: Vec<Outcome> = together
+            .iter()
+            .map(|step| match is_stopped(&step) {
+                true => Outcome::NotAttempted,
+                false => written.next().map_or(Outcome::NotAttempted, outcome),
+            })
+            .collect();
+        for (step, outcome) in together.iter().zip(ended) {
+            if outcome != Outcome::Applied {
+                stopped.extend(step.pipelines.iter().cloned());
             }
-        };
-        if outcome != Outcome::Applied {
-            stopped.extend(step.pipelines.iter().cloned());
+            outcomes.steps.push((step.clone(), outcome));
         }
-        outcomes.steps.push((step.clone(), outcome));
     }
     outcomes
+}
+
+fn outcome(written: anyhow::Result<Outcome>) -> Outcome {
+    written.unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "a step failed");
+        Outcome::Failed(format!("{error:#}"))
+    })
+}
+
+/// Whether two Steps may go side by side.
+fn are_alike(one: &Step, other: &Step) -> bool {
+    match (&one.write, &other.write) {
+        (Write::Apply { kind: one, .. }, Write::Apply { kind: other, .. })
+        | (Write::Delete { kind: one, .. }, Write::Delete { kind: other, .. }) => one == other,
+        (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
+    }
+}
+
+/// Carries out Steps that do not need each other, as many at once as their plane takes; what
+/// each came to, in their order.
+async fn side_by_side(
+    edges: &Edges,
+    steps: &[&Step],
+    clock: &Clock,
+) -> Vec<anyhow::Result<Outcome>> {
+    let mut waiting = steps.iter().enumerate();
+    let mut under_way = FuturesUnordered::new();
+    let mut ended = BTreeMap::new();
+    loop {
+        let room = steps
+            .first()
+            .map_or(1, |step| pace(edges, &step.write).limit());
+        while under_way.len() < room
+            && let Some((index, step)) = waiting.next()
+        {
+            under_way.push(async move { (index, write_again(edges, step, clock).await) });
+        }
+        match under_way.next().await {
+            Some((index, written)) => ended.insert(index, written),
+            None => return ended.into_values().collect(),
+        };
+    }
+}
+
+fn pace<'e>(edges: &'e Edges, write: &Write) -> &'e Pace {
+    match write {
+        Write::BeginRecord(_)
+        | Write::EndRecord(_)
+        | Write::RemoveRecord { .. }
+        | Write::Apply { .. }
+        | Write::Delete { .. } => &edges.cluster_pace,
+        Write::CreateServiceAccount { .. }
+        | Write::DeleteServiceAccount { .. }
+        | Write::CreateDataset { .. }
+        | Write::AddGrants { .. }
+        | Write::RemoveGrants { .. } => &edges.google_pace,
+    }
 }
 
 /// Ends the Records of the pipelines that are done. Called when the outcome was reported:
@@ -56,10 +120,9 @@ pub async fn close(
     outcomes: &Outcomes,
     clock: &Clock,
 ) -> anyhow::Result<()> {
-    for step in approved.ended(outcomes) {
-        write_again(edges, step, clock).await?;
-    }
-    Ok(())
+    let ending: Vec<&Step> = approved.ended(outcomes).collect();
+    let ended = side_by_side(edges, &ending, clock).await;
+    ended.into_iter().try_for_each(|one| one.map(|_| ()))
 }
 
 /// Writes; what fails for a reason that passes is tried again, a few times and not at once.
@@ -67,7 +130,17 @@ async fn write_again(edges: &Edges, step: &Step, clock: &Clock) -> anyhow::Resul
     let backoff = Backoff::new(format!("{:?}", step.pipelines));
     let mut attempt = 1;
     loop {
-        match (write(edges, &step.write).await, backoff.delay(attempt)) {
+        let began = clock.now();
+        let written = write(edges, &step.write).await;
+        let took = Duration::try_from(clock.now().duration_since(began)).unwrap_or_default();
+        pace(edges, &step.write).note(
+            took,
+            match &written {
+                Err(error) if passes(error) => Heard::Busy,
+                _ => Heard::Answer,
+            },
+        );
+        match (written, backoff.delay(attempt)) {
             (Err(error), Some(delay)) if passes(&error) => {
                 tracing::info!(
                     error = format!("{error:#}"),

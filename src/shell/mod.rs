@@ -9,6 +9,7 @@ mod inventory;
 pub mod lead;
 mod memory;
 mod metrics;
+mod pace;
 pub mod observe;
 pub mod post;
 pub mod queue;
@@ -25,6 +26,8 @@ use crate::edges::forge::Forge;
 use crate::edges::git::Mirror;
 use crate::edges::google::GoogleClient;
 
+pub use self::pace::Pace;
+
 /// One client for each outside system.
 #[derive(Clone)]
 pub struct Edges {
@@ -32,4 +35,7 @@ pub struct Edges {
     pub git: Mirror,
     pub cluster: Cluster,
     pub google: GoogleClient,
+    /// How many writes may be under way at once.
+    pub cluster_pace: Pace,
+    pub google_pace: Pace,
 }

@@ -19,16 +19,18 @@ use crate::edges::replica::Replicas;
 use crate::event::Event;
 use crate::render::House;
 
-use super::Edges;
 use super::lead::{LEASE_LASTS, Stand, Standing, lead};
 use super::memory::Memory;
 use super::metrics;
 use super::queue::Queue;
 use super::server::{Door, router};
 use super::worker::Worker;
+use super::{Edges, Pace};
 
 /// The Lease that the replicas share.
 const LEASE: &str = "pipewright";
+/// Google's quotas are per minute; this is only politeness.
+const GOOGLE_AT_ONCE: u32 = 8;
 /// How often everything is looked at, webhooks or not.
 const SWEEP_EVERY: Duration = Duration::from_secs(300);
 /// How long the first sweep waits for the watches.
@@ -55,6 +57,8 @@ pub struct Settings {
     pub replica: String,
     /// The host by which the other replicas reach this one, for handing webhooks over.
     pub replica_host: Option<String>,
+    /// The most writes that are under way at once to each plane.
+    pub writes_at_once: u32,
 }
 
 /// A connected bot that has not begun to work.
@@ -88,6 +92,7 @@ impl Bot {
             google_token,
             replica,
             replica_host,
+            writes_at_once,
         } = settings;
         let forge = Forge::connect(&ForgeConfig {
             api_url: github_url,
@@ -132,6 +137,8 @@ impl Bot {
             git,
             cluster,
             google,
+            cluster_pace: Pace::new(writes_at_once),
+            google_pace: Pace::new(writes_at_once.min(GOOGLE_AT_ONCE)),
         };
         Ok(Self {
             worker: Worker {

@@ -36,6 +36,7 @@ mod lanes;
 mod model;
 mod mutants;
 #[cfg(feature = "sandbox")]
+mod pace;
 mod page;
 mod planning;
 mod properties;

@@ -29,7 +29,9 @@ mod place;
 #[path = "../postgres/server.rs"]
 mod postgres;
 mod recorded;
+mod replicas;
 mod rights;
 mod runs;
+mod serving;
 mod shop;
 mod whole;

@@ -1,8 +1,5 @@
 //! From the merge to the rows: the program serves, Argo's controller makes the run, the pod copies.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-
 use jiff::Timestamp;
 use pipewright::clock::Clock;
 use pipewright::sandbox::github::{Change, Permission, ReviewState};
@@ -12,55 +9,8 @@ use crate::api::text;
 use crate::common::{repository, tree_of};
 use crate::kubelet::Kubelet;
 use crate::place::Place;
+use crate::serving::{Serving, commented};
 use crate::shop;
-
-/// A running program; it does not outlive the test.
-struct Serving(Child);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Starts the program on the place's cluster, and says where it takes webhooks.
-fn serve(stage: &Stage, place: &Place, folder: &std::path::Path) -> (Serving, String) {
-    let kubeconfig = folder.join("kubeconfig");
-    std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
-        .arg("serve")
-        .env_clear()
-        .envs(stage.environment().unwrap())
-        .env("PIPEWRIGHT_NAMESPACE", &place.namespace)
-        .env("KUBECONFIG", kubeconfig)
-        .env("NO_COLOR", "1")
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let serving = Serving(child);
-    let mut said = String::new();
-    let mut webhook = None;
-    while let Some(Ok(line)) = lines.next() {
-        let mut words = line.split_whitespace();
-        if let Some(url) = words.find_map(|word| word.strip_prefix("webhook.url=")) {
-            webhook = Some(url.trim_matches('"').to_owned());
-        }
-        // Before it holds the Lease it turns webhooks away.
-        if line.contains("holds the Lease")
-            && let Some(webhook) = webhook
-        {
-            // Nobody may be left without a reader: a full pipe would stop it.
-            std::thread::spawn(move || lines.for_each(drop));
-            return (serving, webhook);
-        }
-        said += &line;
-    }
-    panic!("it ended before it was ready: {said}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
@@ -70,9 +20,7 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     let _kubelet = Kubelet::start(&place, shop::program(&bigquery));
     let clock = Clock::stepped(Timestamp::now());
     let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let (_serving, webhook) = tokio::task::block_in_place(|| serve(&stage, &place, folder.path()));
-    stage.send_webhooks_to(&webhook);
+    let _serving = Serving::alone(&stage, &place).await;
 
     stage.github.add_user("stranger", Permission::Write);
     let path = "pipelines/orders/orders.yaml";
@@ -85,14 +33,6 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     stage.deliver().await.unwrap();
     let comments = format!("/issues/{number}/comments");
     let wire = stage.github.wire().clone();
-    let commented = async |needle: &str| {
-        wire.seen(|exchange| {
-            exchange.is_write()
-                && exchange.uri.contains("comments")
-                && String::from_utf8_lossy(&exchange.request).contains(needle)
-        })
-        .await;
-    };
     wire.seen(|exchange| exchange.is_write() && exchange.uri.ends_with(&comments))
         .await;
     let lead = "lead-of-orders";
@@ -124,7 +64,7 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     assert_eq!(text(&done, "/status/phase"), "Succeeded", "{done:#}");
     assert_eq!(shop::rows(&bigquery), (Some(2), Some(1)));
     // It looks again after some seconds, and tells what became of each table.
-    commented("`items`").await;
+    commented(&stage.github, "`items`").await;
     let comments = stage.github.comments(number);
     let reply = comments
         .iter()

@@ -1,0 +1,133 @@
+//! The program itself, as a process that serves on the place's cluster.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use pipewright::sandbox::github::Github;
+use pipewright::sandbox::server::Exchange;
+use pipewright::sandbox::stage::Stage;
+use tokio::sync::watch;
+
+use crate::place::Place;
+
+/// Longer than anything takes that it is waited for: a Lease that runs out, a look after 20 s.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A running replica; it does not outlive the test.
+pub struct Serving {
+    child: Child,
+    /// Everything that it has said so far.
+    said: watch::Receiver<String>,
+    /// Where it takes webhooks.
+    pub webhook: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Serving {
+    /// Starts one of this name, with a mirror of its own. It need not hold the Lease yet.
+    pub async fn start(stage: &Stage, place: &Place, name: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let kubeconfig = folder.path().join("kubeconfig");
+        std::fs::write(&kubeconfig, &place.kubeconfig).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pipewright"))
+            .arg("serve")
+            .env_clear()
+            .envs(stage.environment().unwrap())
+            .env("PIPEWRIGHT_NAMESPACE", &place.namespace)
+            .env("PIPEWRIGHT_MIRROR", folder.path().join("mirror"))
+            .env("PIPEWRIGHT_REPLICA", name)
+            .env("PIPEWRIGHT_REPLICA_HOST", "127.0.0.1")
+            .env("KUBECONFIG", kubeconfig)
+            .env("RUST_LOG", "info,pipewright::shell::lead=debug")
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (say, said) = watch::channel(String::new());
+        // Nobody may be left without a reader: a full pipe would stop it.
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                say.send_modify(|said| *said = format!("{said}{line}\n"));
+            }
+        });
+        let mut serving = Self {
+            child,
+            said,
+            webhook: String::new(),
+            _folder: folder,
+        };
+        let said = serving.until_it_says("webhook.url=").await;
+        let mut words = said.split_whitespace();
+        let url = words.find_map(|word| word.strip_prefix("webhook.url="));
+        serving.webhook = url.unwrap().trim_matches('"').to_owned();
+        serving
+    }
+
+    /// Starts the only one there is, which gets the webhooks.
+    pub async fn alone(stage: &Stage, place: &Place) -> Self {
+        let serving = Self::start(stage, place, "alone").await;
+        serving.until_it_holds().await;
+        stage.send_webhooks_to(&serving.webhook);
+        serving
+    }
+
+    /// Before it knows who acts it turns webhooks away.
+    pub async fn until_it_holds(&self) {
+        self.until_it_says("this replica holds the Lease").await;
+    }
+
+    pub async fn until_it_stands_by(&self) {
+        self.until_it_says("another replica holds the Lease").await;
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it to stop, and waits until it has.
+    pub fn stop(mut self) {
+        signal(self.id(), "TERM");
+        let ended = tokio::task::block_in_place(|| self.child.wait()).unwrap();
+        assert!(ended.success(), "told to stop, it ends well: {ended}");
+    }
+
+    async fn until_it_says(&self, words: &str) -> String {
+        let mut said = self.said.clone();
+        let found = said.wait_for(|said| said.contains(words));
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        match found {
+            Ok(Ok(said)) => said.clone(),
+            _ => panic!("it never said `{words}`:\n{}", *self.said.borrow()),
+        }
+    }
+}
+
+/// Sends a process a signal.
+pub fn signal(process: u32, name: &str) {
+    let process = process.to_string();
+    let sent = Command::new("kill").args(["-s", name, &process]).status();
+    assert!(sent.unwrap().success());
+}
+
+/// Waits until something was written to the pull request's comments that contains `words`.
+pub async fn commented(github: &Github, words: &str) {
+    let wire = github.wire();
+    let seen = wire.seen(|exchange: &Exchange| {
+        exchange.is_write()
+            && exchange.uri.contains("comments")
+            && String::from_utf8_lossy(&exchange.request).contains(words)
+    });
+    let seen = tokio::time::timeout(PATIENCE, seen).await;
+    assert!(seen.is_ok(), "nothing was said of `{words}`");
+}

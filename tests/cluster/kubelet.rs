@@ -146,15 +146,17 @@ impl Node {
             // What a shell and containerd say of a program that is not there.
             return Some(127);
         };
-        let variables = items(&container["env"]).iter().map(|variable| {
+        let mut variables: BTreeMap<&str, String> = BTreeMap::new();
+        for variable in items(&container["env"]) {
             assert!(
                 variable.get("valueFrom").is_none(),
                 "{variable} is not known here"
             );
             // An empty value comes as none.
             let value = variable["value"].as_str().unwrap_or_default();
-            (variable["name"].as_str().unwrap(), value)
-        });
+            let value = expanded(value, &variables);
+            variables.insert(variable["name"].as_str().unwrap(), value);
+        }
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -293,6 +295,26 @@ fn outputs(pod: &Value, folder: &Path) -> Vec<Value> {
         output
     };
     declared(pod).into_iter().map(with_value).collect()
+}
+
+/// What a kubelet makes of a variable's value: `$(NAME)` becomes what a variable before it is,
+/// if there is one, and `$$` becomes `$`.
+fn expanded(value: &str, before: &BTreeMap<&str, String>) -> String {
+    let mut whole = String::new();
+    let mut rest = value;
+    while let Some((plain, after)) = rest.split_once('$') {
+        whole += plain;
+        let named = after
+            .strip_prefix('(')
+            .and_then(|name| name.split_once(')'));
+        let known = named.and_then(|(name, after)| Some((before.get(name)?, after)));
+        (whole, rest) = match (known, after.strip_prefix('$')) {
+            (Some((value, after)), _) => (whole + value, after),
+            (None, Some(after)) => (whole + "$", after),
+            (None, None) => (whole + "$", after),
+        };
+    }
+    whole + rest
 }
 
 fn inside(folder: &Path, path: &str) -> std::path::PathBuf {

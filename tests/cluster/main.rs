@@ -30,6 +30,7 @@ mod place;
 mod postgres;
 mod recorded;
 mod replicas;
+mod reruns;
 mod rights;
 mod runs;
 mod serving;

@@ -8,18 +8,15 @@ use std::time::{Duration, Instant};
 use http::{Method, StatusCode, Uri};
 use jiff::Timestamp;
 use pipewright::clock::Clock;
-use pipewright::sandbox::github::{Change, Permission, ReviewState};
 use pipewright::sandbox::server::{Exchange, Fault, asks_for_a_change};
 use pipewright::sandbox::stage::{NAMESPACE, Stage};
 use serde_json::Value;
 
 use crate::api::text;
 use crate::audit::{self, Asked};
-use crate::common::{repository, tree_of};
 use crate::place::Place;
-use crate::serving::{Serving, commented, signal};
+use crate::serving::{STRANGER, Serving, commented, merge, open, signal, stage};
 
-const OWNER: &str = "lead-of-orders";
 /// Far less than the five minutes after which everything is looked at without a webhook.
 const SOON: Duration = Duration::from_secs(15);
 
@@ -32,27 +29,6 @@ fn counted(things: impl Iterator<Item = String>) -> Done {
         *done.entry(thing).or_default() += 1;
     }
     done
-}
-
-async fn stage(clock: Clock) -> Stage {
-    let stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
-    stage.github.add_user("stranger", Permission::Write);
-    stage
-}
-
-fn open(stage: &Stage, branch: &str, text: &str) -> u64 {
-    let path = "pipelines/orders/orders.yaml";
-    let change = Change::write(path, repository()[path].clone() + text);
-    let opened = stage
-        .github
-        .open_pull_request("stranger", branch, branch, &[change]);
-    opened.unwrap()
-}
-
-fn merge(stage: &Stage, number: u64) {
-    let approved = ReviewState::Approved;
-    stage.github.review(number, OWNER, approved).unwrap();
-    stage.github.merge(number, "stranger").unwrap();
 }
 
 /// What was asked of Google that changes something: answered or not.
@@ -163,7 +139,7 @@ async fn one_is_killed_amid_an_apply_and_the_other_ends_it() {
     let is_comment = |exchange: &Exchange| exchange.is_write() && exchange.uri.ends_with(&comments);
     stage.github.wire().seen(is_comment).await;
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
-    stage.github.close(other, "stranger").unwrap();
+    stage.github.close(other, STRANGER).unwrap();
     stage.deliver().await.unwrap();
     assert_eq!(holder(&place).await, "first");
     assert!(asked_of_google(&stage, &place.namespace).is_empty());

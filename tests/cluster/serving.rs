@@ -4,15 +4,29 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use pipewright::sandbox::github::Github;
+use pipewright::clock::Clock;
+use pipewright::sandbox::github::{Change, Github, Permission, ReviewState};
 use pipewright::sandbox::server::Exchange;
 use pipewright::sandbox::stage::Stage;
 use tokio::sync::watch;
 
+use crate::common::{repository, tree_of};
 use crate::place::Place;
 
 /// Longer than anything takes that it is waited for: a Lease that runs out, a look after 20 s.
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Owns the pipeline `orders`.
+pub const OWNER: &str = "lead-of-orders";
+/// Writes pull requests, and owns nothing.
+pub const STRANGER: &str = "stranger";
+
+/// GitHub and Google as the example has them, and people.
+pub async fn stage(clock: Clock) -> Stage {
+    let stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
+    stage.github.add_user(STRANGER, Permission::Write);
+    stage
+}
 
 /// A running replica; it does not outlive the test.
 pub struct Serving {
@@ -91,6 +105,11 @@ impl Serving {
         self.until_it_says("another replica holds the Lease").await;
     }
 
+    /// Until it has nothing left to do for the first time.
+    pub async fn until_it_rests(&self) {
+        self.until_it_says("at rest").await;
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -130,4 +149,51 @@ pub async fn commented(github: &Github, words: &str) {
     });
     let seen = tokio::time::timeout(PATIENCE, seen).await;
     assert!(seen.is_ok(), "nothing was said of `{words}`");
+}
+
+/// Opens a pull request that adds `text` to the example's pipeline `orders`.
+pub fn open(stage: &Stage, branch: &str, text: &str) -> u64 {
+    let path = "pipelines/orders/orders.yaml";
+    let change = Change::write(path, repository()[path].clone() + text);
+    let opened = stage
+        .github
+        .open_pull_request(STRANGER, branch, branch, &[change]);
+    opened.unwrap()
+}
+
+/// Its owner agrees, and it is merged.
+pub fn merge(stage: &Stage, number: u64) {
+    let approved = ReviewState::Approved;
+    stage.github.review(number, OWNER, approved).unwrap();
+    stage.github.merge(number, STRANGER).unwrap();
+}
+
+/// Opens one and merges it as soon as its plan was shown.
+pub async fn change(stage: &mut Stage, branch: &str, text: &str) -> u64 {
+    let number = open(stage, branch, text);
+    stage.deliver().await.unwrap();
+    let comments = format!("/issues/{number}/comments");
+    let is_comment = |exchange: &Exchange| exchange.is_write() && exchange.uri.ends_with(&comments);
+    let wire = stage.github.wire().clone();
+    let shown = tokio::time::timeout(PATIENCE, wire.seen(is_comment)).await;
+    assert!(shown.is_ok(), "no plan was shown");
+    merge(stage, number);
+    stage.deliver().await.unwrap();
+    number
+}
+
+/// What its owner says under a pull request.
+pub async fn say(stage: &mut Stage, number: u64, words: &str) -> u64 {
+    let comment = stage.github.comment(number, OWNER, words).unwrap();
+    stage.deliver().await.unwrap();
+    comment
+}
+
+/// The bot's answer to a comment, once it holds `words`.
+pub async fn answer(stage: &Stage, number: u64, words: &str) -> String {
+    commented(&stage.github, words).await;
+    let comments = stage.github.comments(number).into_iter();
+    let mut of_bot = comments.filter(|one| one.login.ends_with("[bot]"));
+    let said = of_bot.rfind(|one| one.body.contains(words));
+    said.unwrap_or_else(|| panic!("`{words}` was unsaid")).body
 }

@@ -1,12 +1,13 @@
-//! Schedules as Argo's cron library takes them.
+//! Schedules as Argo's cron library (robfig/cron 3) takes them.
 //!
-//! Argo's CRD checks a pattern only; a minute 61 passes the API server and is refused in
+//! Argo's CRD checks a pattern at most; a minute 61 passes the API server and is refused in
 //! the controller's log, where nobody looks. So the grammar is checked here, field by
-//! field, and a schedule that never fires is refused too.
+//! field, and a schedule that never fires is refused too, by that library's own rule of
+//! when a day matches.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use croner::parser::{CronParser, Seconds, Year};
 use serde::Serialize;
 
 const NICKNAMES: [&str; 7] = [
@@ -47,11 +48,11 @@ impl Schedule {
         };
         field("minute", minute, 0, 59, &[])?;
         field("hour", hour, 0, 23, &[])?;
-        field("day", day, 1, 31, &[])?;
-        field("month", month, 1, 12, &MONTHS)?;
-        field("weekday", weekday, 0, 6, &DAYS)?;
+        let day = field("day", day, 1, 31, &[])?;
+        let month = field("month", month, 1, 12, &MONTHS)?;
+        let weekday = field("weekday", weekday, 0, 6, &DAYS)?;
         let text = fields.join(" ");
-        if !fires(&text) {
+        if !fires(&day, &month, &weekday) {
             return Err(format!("`{text}` never fires"));
         }
         Ok(Self(text))
@@ -97,8 +98,9 @@ impl TimeZoneName {
     /// With a sentence for a person.
     pub fn parse(text: &str) -> Result<Self, String> {
         match jiff::tz::TimeZoneDatabase::bundled().get(text) {
-            Ok(zone) => Ok(Self(zone.iana_name().unwrap_or(text).to_owned())),
-            Err(_) => Err(format!(
+            // `Etc/Unknown` stands for no zone, and nobody else knows it.
+            Ok(zone) if !zone.is_unknown() => Ok(Self(zone.iana_name().unwrap_or(text).to_owned())),
+            _ => Err(format!(
                 "`{text}` is not an IANA time zone such as `Europe/Oslo`"
             )),
         }
@@ -109,36 +111,52 @@ impl TimeZoneName {
     }
 }
 
-/// One field: a comma list of `*`, `?`, values and ranges, each with an optional step.
-fn field(what: &str, text: &str, min: u32, max: u32, names: &[&str]) -> Result<(), String> {
+/// What one field selects.
+#[derive(Default)]
+struct Field {
+    values: BTreeSet<u32>,
+    /// Whether it has a `*` or `?` without a step, and so says nothing.
+    is_any: bool,
+}
+
+/// One field: a comma list of `*`, `?`, values and ranges, each with an optional step. A value
+/// with a step goes on to the largest.
+fn field(what: &str, text: &str, min: u32, max: u32, names: &[&str]) -> Result<Field, String> {
+    let mut selected = Field::default();
     for part in text.split(',') {
         let refuse = |why: String| Err(format!("{what} `{part}`: {why}"));
         let (range, step) = match part.split_once('/') {
             Some((range, step)) => (range, Some(step)),
             None => (part, None),
         };
-        if let Some(step) = step
-            && !matches!(step.parse::<u32>(), Ok(1..))
-        {
-            return refuse("the step after `/` must be a number from 1".into());
-        }
-        if matches!(range, "*" | "?") {
-            continue;
-        }
-        let (low, high) = range.split_once('-').unwrap_or((range, range));
-        let mut bounds = [min; 2];
-        for (bound, text) in bounds.iter_mut().zip([low, high]) {
-            match value(text, min, names) {
-                Some(number) if (min..=max).contains(&number) => *bound = number,
-                _ => return refuse(format!("it must be between {min} and {max}")),
+        let every = match step.map(str::parse::<u32>) {
+            None => 1,
+            Some(Ok(every)) if every > 0 => every,
+            Some(_) => return refuse("the step after `/` must be a number from 1".into()),
+        };
+        let (low, high) = if matches!(range, "*" | "?") {
+            selected.is_any |= every == 1;
+            (min, max)
+        } else {
+            let (low, high) = range.split_once('-').unwrap_or((range, range));
+            let mut bounds = [min; 2];
+            for (bound, text) in bounds.iter_mut().zip([low, high]) {
+                match value(text, min, names) {
+                    Some(number) if (min..=max).contains(&number) => *bound = number,
+                    _ => return refuse(format!("it must be between {min} and {max}")),
+                }
             }
-        }
-        let [low, high] = bounds;
+            let [low, high] = bounds;
+            let goes_on = step.is_some() && !range.contains('-');
+            (low, if goes_on { max } else { high })
+        };
         if low > high {
             return refuse("a range goes from the smaller to the larger".into());
         }
+        let every = usize::try_from(every).unwrap_or(usize::MAX);
+        selected.values.extend((low..=high).step_by(every));
     }
-    Ok(())
+    Ok(selected)
 }
 
 fn value(text: &str, min: u32, names: &[&str]) -> Option<u32> {
@@ -152,18 +170,18 @@ fn value(text: &str, min: u32, names: &[&str]) -> Option<u32> {
     digits.then(|| text.parse().ok()).flatten()
 }
 
-/// Whether there is a next time, counted from a fixed one. 2024 begins before a 29 February.
-fn fires(text: &str) -> bool {
-    let cron = CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build()
-        .parse(text);
-    let start = jiff::civil::date(2024, 1, 1).to_zoned(jiff::tz::TimeZone::UTC);
-    match (cron, start) {
-        (Ok(cron), Ok(start)) => cron.find_next_occurrence(&start, false).is_ok(),
-        _ => false,
-    }
+/// Whether there is such a day. Where day and weekday are both restricted, either is enough;
+/// a `*` among others counts as no restriction, a `*` with a step as one.
+fn fires(day: &Field, month: &Field, weekday: &Field) -> bool {
+    let is_day_of = |month: &u32| {
+        let last = match month {
+            2 => 29,
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        };
+        day.values.iter().any(|day| *day <= last)
+    };
+    day.is_any || !weekday.is_any || month.values.iter().any(is_day_of)
 }
 
 #[cfg(test)]
@@ -179,6 +197,12 @@ mod tests {
             "15,45 1-5 * jan-mar MON",
             "@daily",
             "0  2 * * 0",
+            // Weekdays are enough for the first two, and a 30th or 31st for the others.
+            "0 0 31 2 */2",
+            "0 0 30 2 0-6",
+            "0 0 30/1 */2 *",
+            "0 0 31 2/3 *",
+            "0-59/70 5/4 ? ? ?/1",
         ] {
             assert!(Schedule::parse(text).is_ok(), "{text}");
         }
@@ -192,6 +216,9 @@ mod tests {
             "0 24 * * *",
             "* * * *",
             "0 0 31 2 *",
+            "0 0 30 2 mon,*",
+            "0 0 30 2 ?/1",
+            "0 0 31 2,4 */1",
             "@every 5m",
             "@reboot",
             "0 0 * * 7",
@@ -225,6 +252,19 @@ mod tests {
     #[test]
     fn zones() {
         assert!(TimeZoneName::parse("Europe/Oslo").is_ok());
-        assert!(TimeZoneName::parse("Mars/Olympus").is_err());
+        assert_eq!(
+            TimeZoneName::parse("europe/oslo").unwrap().as_str(),
+            "Europe/Oslo"
+        );
+        for text in [
+            "Mars/Olympus",
+            "Etc/Unknown",
+            "etc/unknown",
+            "Local",
+            "",
+            "+02:00",
+        ] {
+            assert!(TimeZoneName::parse(text).is_err(), "{text}");
+        }
     }
 }

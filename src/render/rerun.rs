@@ -31,14 +31,15 @@ pub fn rerun_name(cron: &str, key: CommandKey) -> String {
 /// The value of [`TABLES_PARAMETER`]: a JSON array, or nothing for all tables.
 ///
 /// Argo quotes it once more on its way into the pod, by rules that are not JSON's for every
-/// letter, and expands `{{…}}` wherever it stands: so it is ASCII and has no opening brace.
+/// letter, and expands `{{…}}` wherever it stands; the kubelet does so with `$(…)` and `$$`. So
+/// it is ASCII, and has neither an opening brace nor a dollar.
 pub fn tables_value(tables: &BTreeSet<PgName>) -> String {
     if tables.is_empty() {
         return String::new();
     }
     let mut value = String::new();
     for c in serde_json::json!(tables).to_string().chars() {
-        if c.is_ascii() && c != '{' {
+        if c.is_ascii() && !matches!(c, '{' | '$') {
             value.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {
@@ -96,10 +97,17 @@ mod tests {
     #[test]
     fn any_table_name_comes_through() {
         assert_eq!(tables_value(&BTreeSet::new()), "");
-        let names = ["a,b", "{{workflow.name}}", "{{{", "Größe \"x\"\\", "🙂"];
+        let names = [
+            "a,b",
+            "{{workflow.name}}",
+            "{{{",
+            "$$(PATH)",
+            "Größe \"x\"\\",
+            "🙂",
+        ];
         let tables: BTreeSet<PgName> = names.iter().map(|name| name.parse().unwrap()).collect();
         let value = tables_value(&tables);
-        assert!(value.is_ascii() && !value.contains('{'), "{value}");
+        assert!(value.is_ascii() && !value.contains(['{', '$']), "{value}");
         assert_eq!(
             serde_json::from_str::<BTreeSet<PgName>>(&value).unwrap(),
             tables

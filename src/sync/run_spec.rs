@@ -61,15 +61,16 @@ pub enum RunSpecError {
 }
 
 impl RunSpec {
-    /// The environment's text: JSON with sorted keys, and without `{{`, which Argo expands
-    /// wherever it stands. In JSON two opening braces in a row occur inside strings only, and
-    /// there they may be written as escapes.
+    /// The environment's text: JSON with sorted keys, without `{{`, which Argo expands wherever
+    /// it stands, and without `$`, which the kubelet does: `$$` would come as `$`. In JSON both
+    /// occur inside strings only, and there they may be written as escapes.
     pub fn to_environment(&self) -> String {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = value.as_object_mut() {
             fields.insert("version".to_owned(), RUN_SPEC_VERSION.into());
         }
-        value.to_string().replace("{{", "\\u007b\\u007b")
+        let text = value.to_string();
+        text.replace("{{", "\\u007b\\u007b").replace('$', "\\u0024")
     }
 
     /// Reads what [`RunSpec::to_environment`] wrote.
@@ -157,12 +158,12 @@ mod tests {
                     lookback_seconds: Some(60),
                     full_every_seconds: 604_800,
                 },
-                filter: Some("x = '{{'".to_owned()),
+                filter: Some("x = '{{' OR x = '$$(PATH)'".to_owned()),
                 columns: ColumnSelection::Exclude([table].into()),
             },
         );
         let text = spec.to_environment();
-        assert!(!text.contains("{{"), "{text}");
+        assert!(!text.contains("{{") && !text.contains('$'), "{text}");
         assert_eq!(RunSpec::from_environment(&text).unwrap(), spec);
     }
 

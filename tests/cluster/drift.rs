@@ -181,9 +181,7 @@ async fn what_happens_while_the_server_is_away_is_noticed(place: &Place) {
 async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
     let clock = Clock::stepped(Timestamp::now());
     let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let serving = tokio::task::block_in_place(|| Serving::start(&stage, place, folder.path()));
-    stage.send_webhooks_to(&serving.webhook);
+    let _serving = Serving::alone(&stage, place).await;
     stage.github.add_user("stranger", Permission::Write);
     let path = "pipelines/orders/orders.yaml";
     let content = repository()[path].clone() + "description: new\n";

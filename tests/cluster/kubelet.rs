@@ -3,7 +3,7 @@
 //!
 //! There is no image, so the programs in it and its environment are given. There is no
 //! container, so the files that Argo takes outputs from lie in a private folder; the program
-//! is told by `PIPEWRIGHT_REPORT`. Nothing else of the pod's spec is looked at.
+//! is told by `PIPEWRIGHT_REPORT`. Of the rest of the pod's spec only its deadline is looked at.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use jiff::Timestamp;
@@ -77,8 +77,7 @@ impl Kubelet {
                     what == "DELETED" || pod["metadata"].get("deletionTimestamp").is_some();
                 if is_gone {
                     if let Some(mut child) = node.running.lock().unwrap().remove(&uid) {
-                        // What a pod's deletion begins with.
-                        let _ = Command::new("kill").arg(child.id().to_string()).status();
+                        terminate(&child);
                         std::thread::spawn(move || child.wait());
                     }
                 } else if text(&pod, "/status/phase") == "Pending" && known.insert(uid) {
@@ -146,15 +145,17 @@ impl Node {
             // What a shell and containerd say of a program that is not there.
             return Some(127);
         };
-        let variables = items(&container["env"]).iter().map(|variable| {
+        let mut variables: BTreeMap<&str, String> = BTreeMap::new();
+        for variable in items(&container["env"]) {
             assert!(
                 variable.get("valueFrom").is_none(),
                 "{variable} is not known here"
             );
             // An empty value comes as none.
             let value = variable["value"].as_str().unwrap_or_default();
-            (variable["name"].as_str().unwrap(), value)
-        });
+            let value = expanded(value, &variables);
+            variables.insert(variable["name"].as_str().unwrap(), value);
+        }
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -178,10 +179,17 @@ impl Node {
         let uid = text(pod, "/metadata/uid").to_owned();
         let child = command.spawn().unwrap();
         self.running.lock().unwrap().insert(uid.clone(), child);
+        let mut deadline = pod["spec"]["activeDeadlineSeconds"].as_u64();
+        let began = Instant::now();
         loop {
             let status = {
                 let mut running = self.running.lock().unwrap();
-                let status = running.get_mut(&uid)?.try_wait().unwrap();
+                let child = running.get_mut(&uid)?;
+                if deadline.is_some_and(|seconds| began.elapsed().as_secs() >= seconds) {
+                    terminate(child);
+                    deadline = None;
+                }
+                let status = child.try_wait().unwrap();
                 if status.is_some() {
                     running.remove(&uid);
                 }
@@ -293,6 +301,32 @@ fn outputs(pod: &Value, folder: &Path) -> Vec<Value> {
         output
     };
     declared(pod).into_iter().map(with_value).collect()
+}
+
+/// What a pod's end begins with.
+fn terminate(child: &Child) {
+    // It may have ended already.
+    let _ = Command::new("kill").arg(child.id().to_string()).status();
+}
+
+/// What a kubelet makes of a variable's value: `$(NAME)` becomes what a variable before it is,
+/// if there is one, and `$$` becomes `$`.
+fn expanded(value: &str, before: &BTreeMap<&str, String>) -> String {
+    let mut whole = String::new();
+    let mut rest = value;
+    while let Some((plain, after)) = rest.split_once('$') {
+        whole += plain;
+        let named = after
+            .strip_prefix('(')
+            .and_then(|name| name.split_once(')'));
+        let known = named.and_then(|(name, after)| Some((before.get(name)?, after)));
+        (whole, rest) = match (known, after.strip_prefix('$')) {
+            (Some((value, after)), _) => (whole + value, after),
+            (None, Some(after)) => (whole + "$", after),
+            (None, None) => (whole + "$", after),
+        };
+    }
+    whole + rest
 }
 
 fn inside(folder: &Path, path: &str) -> std::path::PathBuf {

@@ -32,10 +32,11 @@ mod place;
 mod postgres;
 mod proxy;
 mod recorded;
-mod rights;
+mod replicas;
+mod reruns;
 mod restart;
+mod rights;
 mod runs;
-#[expect(dead_code, reason = "the bench uses all of it")]
 mod serving;
 mod shop;
 mod whole;

@@ -23,11 +23,7 @@ async fn a_restart_with_nothing_changed_writes_nothing_and_asks_little(place: &P
     let mut stage = Stage::set(&tree_of(&repository()), Clock::stepped(Timestamp::now()))
         .await
         .unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let start =
-        |stage: &Stage| tokio::task::block_in_place(|| Serving::start(stage, place, folder.path()));
-    let serving = start(&stage);
-    stage.send_webhooks_to(&serving.webhook);
+    let serving = Serving::alone(&stage, place).await;
     // Everything that there is, touched by one pull request that its owners approve.
     let mut pipelines = repository();
     pipelines.retain(|path, _| path.starts_with("pipelines/"));
@@ -46,7 +42,6 @@ async fn a_restart_with_nothing_changed_writes_nothing_and_asks_little(place: &P
         let _ = stage.github.review(number, owner, ReviewState::Approved);
     }
     stage.github.merge(number, author).unwrap();
-    serving.forget();
     stage.deliver().await.unwrap();
     let record = |record: &serde_json::Value| {
         let text = record["data"]["record"].as_str().unwrap_or_default();
@@ -58,18 +53,15 @@ async fn a_restart_with_nothing_changed_writes_nothing_and_asks_little(place: &P
         place.api.until("ConfigMap", &name, record).await;
     }
     // The inventory's parent comes last.
-    tokio::task::block_in_place(|| {
-        serving.until("lane=Some(Default)");
-        serving.rests();
-    });
-    drop(serving);
+    let told = |parent: &serde_json::Value| {
+        parent["metadata"]["annotations"]["pipewright.dev/commit"].is_string()
+    };
+    place.api.until("ConfigMap", "pipewright", told).await;
+    serving.stop();
     place.asked().await;
 
-    let serving = start(&stage);
-    tokio::task::block_in_place(|| {
-        serving.until("lane=Some(Default)");
-        serving.rests();
-    });
+    let serving = Serving::alone(&stage, place).await;
+    serving.until_it_says("lane=Some(Default)").await;
     let Some(asked) = place.asked().await else {
         return println!("restart: this cluster does not say what it was asked");
     };

@@ -9,7 +9,7 @@ use crate::api::text;
 use crate::common::{repository, tree_of};
 use crate::kubelet::Kubelet;
 use crate::place::Place;
-use crate::serving::Serving;
+use crate::serving::{Serving, commented};
 use crate::shop;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,9 +20,7 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     let _kubelet = Kubelet::start(&place, shop::program(&bigquery));
     let clock = Clock::stepped(Timestamp::now());
     let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let serving = tokio::task::block_in_place(|| Serving::start(&stage, &place, folder.path()));
-    stage.send_webhooks_to(&serving.webhook);
+    let _serving = Serving::alone(&stage, &place).await;
 
     stage.github.add_user("stranger", Permission::Write);
     let path = "pipelines/orders/orders.yaml";
@@ -35,14 +33,6 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     stage.deliver().await.unwrap();
     let comments = format!("/issues/{number}/comments");
     let wire = stage.github.wire().clone();
-    let commented = async |needle: &str| {
-        wire.seen(|exchange| {
-            exchange.is_write()
-                && exchange.uri.contains("comments")
-                && String::from_utf8_lossy(&exchange.request).contains(needle)
-        })
-        .await;
-    };
     wire.seen(|exchange| exchange.is_write() && exchange.uri.ends_with(&comments))
         .await;
     let lead = "lead-of-orders";
@@ -74,7 +64,7 @@ async fn a_merge_makes_the_schedule_and_a_rerun_brings_the_rows_and_says_so() {
     assert_eq!(text(&done, "/status/phase"), "Succeeded", "{done:#}");
     assert_eq!(shop::rows(&bigquery), (Some(2), Some(1)));
     // It looks again after some seconds, and tells what became of each table.
-    commented("`items`").await;
+    commented(&stage.github, "`items`").await;
     let comments = stage.github.comments(number);
     let reply = comments
         .iter()

@@ -23,15 +23,14 @@
     unreachable_pub
 )]
 
-#[path = "../tests/cluster/api.rs"]
+#[path = "../../tests/cluster/api.rs"]
 mod api;
-#[path = "../tests/cluster/audit.rs"]
+#[path = "../../tests/cluster/audit.rs"]
 mod audit;
-#[path = "../tests/suite/common.rs"]
+#[path = "../../tests/suite/common.rs"]
 mod common;
-#[path = "../tests/cluster/place.rs"]
+#[path = "../../tests/cluster/place.rs"]
 mod place;
-#[path = "../tests/cluster/serving.rs"]
 mod serving;
 
 use std::time::{Duration, Instant};

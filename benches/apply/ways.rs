@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use futures::{StreamExt as _, stream};
 use http::Method;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use pipewright::clock::Clock;
 use pipewright::render::MANAGER;
 use pipewright::sandbox::stage::Stage;
@@ -15,7 +17,7 @@ use crate::CASES;
 use crate::api::Api;
 use crate::meter::{Spent, measure};
 use crate::place::Place;
-use crate::world::{Bare, approved, edges, wanted, writes};
+use crate::world::{Bare, approved, edges, leave, objects, wanted, writes};
 
 const APPLY: &str = "application/apply-patch+yaml";
 
@@ -29,7 +31,7 @@ pub async fn ours(
     let edges = edges(stage, &place);
     for (number, case) in CASES.into_iter().enumerate() {
         let proposal = wanted(case, pipelines, &place.namespace);
-        let mut objects = 0;
+        let mut count = 0;
         let spent = measure(async || {
             let approved = approved(&edges, &proposal, number as u64 + 1).await;
             let outcomes = apply(&edges, &approved, &Clock::system()).await;
@@ -38,30 +40,37 @@ pub async fn ours(
             close(&edges, &approved, &outcomes, &Clock::system())
                 .await
                 .unwrap();
-            objects = writes(&approved).iter().map(Vec::len).sum();
+            count = objects(&writes(&approved));
         })
         .await;
         // What did not change is all that there is.
-        let concerned = match objects {
+        let concerned = match count {
             0 => pipelines * 2,
-            objects => objects,
+            count => count,
         };
         all.entry((case, "ours"))
             .or_default()
             .push(spent.over(concerned));
     }
+    leave(place).await;
 }
 
 /// The writes alone, so many at once; each Record's second after everything else, as ours.
 pub async fn floor(place: &Place, writes: &[Vec<Bare>; 2], at_once: usize) -> Spent {
+    // The bot's own account, and as little help from the library as it has.
+    let file = Kubeconfig::from_yaml(&place.kubeconfig).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(file, &options).await;
+    let mut config = config.unwrap();
+    config.default_retry = false;
+    let api = Api::new(Client::try_from(config).unwrap(), &place.namespace);
     let spent = measure(async || {
         for writes in writes {
-            let ended = stream::iter(writes).map(|write| bare(&place.api, write));
+            let ended = stream::iter(writes).map(|write| bare(&api, write));
             ended.buffer_unordered(at_once).collect::<Vec<()>>().await;
         }
     });
-    let count = writes.iter().map(Vec::len).sum::<usize>();
-    spent.await.over(count.max(1))
+    spent.await.over(objects(writes).max(1))
 }
 
 pub async fn bare(api: &Api, write: &Bare) {
@@ -116,6 +125,8 @@ pub async fn floors(
             .await
             .unwrap();
     }
+    leave(place).await;
+    leave(shadow).await;
 }
 
 /// kubectl, on the same manifests.
@@ -160,4 +171,5 @@ pub async fn kubectl(
         .await;
         all.entry((case, way)).or_default().push(spent.over(count));
     }
+    leave(place).await;
 }

@@ -1,7 +1,9 @@
 //! The pipelines, and what a plan of them writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use http::Method;
 use jiff::Timestamp;
 use pipewright::name::{CommitSha, Digest, PipelineName};
 use pipewright::plan::approval::{ApprovingReview, Memberships, Pushers, Reviewed};
@@ -11,6 +13,7 @@ use pipewright::plan::observed::Observed;
 use pipewright::plan::plan;
 use pipewright::plan::steps::{Step, Write};
 use pipewright::proposal::{Proposal, propose};
+use pipewright::render::{APPLY_SET_LABEL, MANAGER, apply_set};
 use pipewright::sandbox::stage::Stage;
 use pipewright::shell::{Edges, Pace};
 use serde_json::{Value, json};
@@ -125,6 +128,24 @@ pub enum Bare {
     },
 }
 
+/// How many objects these writes are about: a Record is written twice.
+pub fn objects(writes: &[Vec<Bare>; 2]) -> usize {
+    let keys = writes.iter().flatten().map(|write| match write {
+        Bare::Put { kind, name, .. } | Bare::Gone { kind, name } => (kind, name),
+    });
+    keys.collect::<BTreeSet<_>>().len()
+}
+
+/// Leaves the place, and waits until its namespace is gone: what is measured next is alone.
+pub async fn leave(place: Place) {
+    let api = place.api.clone();
+    drop(place);
+    let path = format!("/api/v1/namespaces/{}", api.namespace);
+    while api.ask(Method::GET, &path, "", &Value::Null).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// The writes of a plan, and those that end its Records.
 pub fn writes(approved: &ApprovedPlan) -> [Vec<Bare>; 2] {
     [approved.steps(), approved.closing()].map(|steps| steps.iter().filter_map(write).collect())
@@ -136,7 +157,11 @@ pub fn write(step: &Step) -> Option<Bare> {
             let name = format!("record-{}", record.pipeline);
             let manifest = json!({
                 "apiVersion": "v1", "kind": "ConfigMap",
-                "metadata": {"name": name, "labels": {"pipewright.dev/record": record.pipeline}},
+                "metadata": {"name": name, "labels": {
+                    "app.kubernetes.io/managed-by": MANAGER,
+                    APPLY_SET_LABEL: apply_set("any"),
+                    "pipewright.dev/record": record.pipeline,
+                }},
                 "data": {"record": serde_json::to_string(record).unwrap()},
             });
             Some(Bare::Put {

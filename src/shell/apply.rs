@@ -136,8 +136,9 @@ async fn write_again(edges: &Edges, step: &Step, clock: &Clock) -> anyhow::Resul
         pace(edges, &step.write).note(
             took,
             match &written {
+                Ok(_) => Heard::Done,
                 Err(error) if passes(error) => Heard::Busy,
-                _ => Heard::Answer,
+                Err(_) => Heard::Refused,
             },
         );
         match (written, backoff.delay(attempt)) {

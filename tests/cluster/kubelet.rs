@@ -90,6 +90,17 @@ impl Kubelet {
         });
         Self { watching, running }
     }
+
+    /// What kills everything that runs now, as a node without memory would.
+    pub fn killer(&self) -> impl Fn() + Send + 'static {
+        let running = self.running.clone();
+        move || {
+            for child in running.lock().unwrap().values_mut() {
+                // It may have ended already.
+                let _ = child.kill();
+            }
+        }
+    }
 }
 
 #[derive(Clone)]

@@ -336,9 +336,15 @@ impl Scene<'_, '_> {
         self.stage.settle().await?;
         self.quote(number)?;
         let objects = self.stage.kubernetes.objects();
-        let left = objects
-            .iter()
-            .any(|object| object.get("kind").and_then(Value::as_str) != Some("Namespace"));
+        // The inventory stays, and says that nothing is left.
+        let is_ours = |object: &Value| {
+            let is_namespace = object.get("kind").and_then(Value::as_str) == Some("Namespace");
+            let labels = object.pointer("/metadata/labels");
+            let is_inventory =
+                labels.is_some_and(|labels| labels.get("applyset.kubernetes.io/id").is_some());
+            !is_namespace && !is_inventory
+        };
+        let left = objects.iter().any(is_ours);
         self.teller
             .see("its schedule, its identity and its Record are gone", !left)?;
         let access = self.dataset_access();

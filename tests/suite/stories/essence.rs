@@ -154,7 +154,18 @@ fn without_folds(body: &str) -> String {
     // One that had nothing left to do has no fold, and no gap in its place.
     let paragraphs = left.split("\n\n").map(str::trim);
     let paragraphs: Vec<&str> = paragraphs.filter(|text| !text.is_empty()).collect();
-    paragraphs.join("\n\n")
+    without_what_was_mended(&paragraphs.join("\n\n"))
+}
+
+/// Of what drifted, a bot that died on the way had only the rest to mend, and tells of that.
+fn without_what_was_mended(body: &str) -> String {
+    let mended = "**mended**";
+    let mut parts = body.split(mended);
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |text, part| {
+        let (_, after) = part.split_once("; as it was applied").unwrap_or(("", part));
+        text + mended + after
+    })
 }
 
 /// Instants, commits and uids are counted up by every write, of a dead bot too: all of

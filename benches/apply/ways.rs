@@ -65,7 +65,13 @@ pub async fn floor(place: &Place, writes: &[Vec<Bare>; 2], at_once: usize) -> Sp
     config.default_retry = false;
     let api = Api::new(Client::try_from(config).unwrap(), &place.namespace);
     let spent = measure(async || {
-        for writes in writes {
+        // Of one kind at once: the server refuses a binding whose role is not there.
+        let kind = |write: &Bare| match write {
+            Bare::Put { kind, .. } => (0, kind.clone()),
+            Bare::Gone { kind, .. } => (1, kind.clone()),
+        };
+        let phases = writes.iter();
+        for writes in phases.flat_map(|one| one.chunk_by(|one, other| kind(one) == kind(other))) {
             let ended = stream::iter(writes).map(|write| bare(&api, write));
             ended.buffer_unordered(at_once).collect::<Vec<()>>().await;
         }

@@ -175,6 +175,11 @@ pub fn write(step: &Step) -> Option<Bare> {
             name,
             manifest,
             ..
+        }
+        | Write::Replace {
+            kind,
+            name,
+            manifest,
         } => Some(Bare::Put {
             kind: kind.as_str().to_owned(),
             name: name.clone(),

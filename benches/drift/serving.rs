@@ -89,11 +89,12 @@ impl Serving {
         self.lines.try_iter().for_each(drop);
     }
 
-    /// The most memory that was resident, in megabytes.
-    pub fn peak(&self) -> f64 {
+    /// A line of the kernel's account of its memory, in megabytes: `VmRSS:` is what is
+    /// resident, `VmHWM:` the most that was.
+    pub fn memory(&self, which: &str) -> f64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let line = status.lines().find(|line| line.starts_with(which));
         let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
         kilobytes.parse::<f64>().unwrap() / 1024.0
     }

@@ -203,7 +203,7 @@ impl Told<'_> {
         let objects = self.before.desired.objects();
         match (&change.action, objects.get(key), &change.object) {
             (
-                Action::Configure { .. },
+                Action::Configure { .. } | Action::Replace { .. },
                 Some(Object::Kubernetes(before)),
                 Some(Object::Kubernetes(after)),
             ) => diff::lines(before, after),
@@ -246,6 +246,7 @@ fn sign(change: &Change) -> Option<(&'static str, String)> {
         Action::Create => Some(("+", String::new())),
         Action::Adopt { .. } => Some(("+", " (exists)".to_owned())),
         Action::Configure { .. } => Some(("~", String::new())),
+        Action::Replace { .. } => Some(("~", " (deleted and made again)".to_owned())),
         Action::Unchanged | Action::Release(NEEDED_ELSEWHERE) => None,
         Action::Prune => Some(("-", String::new())),
         Action::Release(why) => Some(("=", format!(" stays: {why}"))),

@@ -87,8 +87,10 @@ pub enum Refused {
     NoReadAccess,
     /// `/plan` where there is nothing to merge any more.
     NotOpen,
-    /// `/apply` before the merge.
-    NotMerged,
+    /// `/apply` or `/confirm` before the merge.
+    NotMerged {
+        verb: Verb,
+    },
     OtherBranch {
         verb: Verb,
     },
@@ -110,8 +112,9 @@ pub enum Refused {
         table: PgName,
         selection: TableSelection,
     },
-    /// `/apply` by somebody who owns nothing of the estate.
+    /// `/apply` by somebody who owns nothing of the estate, or `/confirm` by one of no house.
     NoVoice {
+        verb: Verb,
         owners: BTreeSet<Owner>,
     },
 }
@@ -161,11 +164,13 @@ pub fn authorize(
             may_plan(circumstances)?;
             Command::Plan
         }
-        Command::Apply { digest } => {
-            may_apply(circumstances)?;
-            Command::Apply {
-                digest: digest.clone(),
-            }
+        Command::Apply { .. } => {
+            may_approve(circumstances, Verb::Apply, circumstances.base.voices())?;
+            command.clone()
+        }
+        Command::Confirm { .. } => {
+            may_approve(circumstances, Verb::Confirm, circumstances.base.house())?;
+            command.clone()
         }
         Command::Rerun { pipelines, tables } => {
             let pipelines = may_rerun(circumstances, pipelines, tables)?;
@@ -189,6 +194,7 @@ pub fn asked_owners(command: &Command, base: &Base<'_>) -> BTreeSet<Owner> {
     let owners = match command {
         Command::Help | Command::Status | Command::Plan => BTreeSet::new(),
         Command::Apply { .. } => base.voices(),
+        Command::Confirm { .. } => base.house(),
         Command::Rerun { pipelines, .. } => {
             let named = base.resolve(pipelines).unwrap_or_default();
             named
@@ -220,19 +226,23 @@ fn may_plan(circumstances: &Circumstances<'_>) -> Result<(), Refused> {
     }
 }
 
-fn may_apply(circumstances: &Circumstances<'_>) -> Result<(), Refused> {
+/// What lets something be written, once one of these owners says so.
+fn may_approve(
+    circumstances: &Circumstances<'_>,
+    verb: Verb,
+    owners: BTreeSet<Owner>,
+) -> Result<(), Refused> {
     if circumstances.state != PullState::Merged {
-        return Err(Refused::NotMerged);
+        return Err(Refused::NotMerged { verb });
     }
-    circumstances.leads_to_default(Verb::Apply)?;
+    circumstances.leads_to_default(verb)?;
     if circumstances.base.policies.are_broken() {
-        return Err(Refused::BrokenPolicies { verb: Verb::Apply });
+        return Err(Refused::BrokenPolicies { verb });
     }
-    let owners = circumstances.base.voices();
     if circumstances.speaks_for_one(&owners) {
         Ok(())
     } else {
-        Err(Refused::NoVoice { owners })
+        Err(Refused::NoVoice { verb, owners })
     }
 }
 

@@ -86,6 +86,8 @@ pub enum Command {
     Plan,
     /// Approve every pipeline that would now be applied at this digest.
     Apply { digest: Digest },
+    /// Prune more than the house allows at once: exactly what has this digest.
+    Confirm { digest: Digest },
     /// Run now: the named pipelines, or those the pull request is about if none is named;
     /// only these tables, or all of them if none is named.
     Rerun {

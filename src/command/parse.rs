@@ -78,6 +78,7 @@ fn read(text: &str) -> Option<Result<Command, Misread>> {
     let asked = match verb {
         Verb::Plan => nothing_else(&words).map(|()| Command::Plan),
         Verb::Apply => digest(&words).map(|digest| Command::Apply { digest }),
+        Verb::Confirm => digest(&words).map(|digest| Command::Confirm { digest }),
         Verb::Rerun => rerun(&words),
         Verb::Status => nothing_else(&words).map(|()| Command::Status),
         Verb::Help => nothing_else(&words).map(|()| Command::Help),

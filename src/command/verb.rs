@@ -7,15 +7,17 @@ use super::Command;
 pub enum Verb {
     Plan,
     Apply,
+    Confirm,
     Rerun,
     Status,
     Help,
 }
 
 impl Verb {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Plan,
         Self::Apply,
+        Self::Confirm,
         Self::Rerun,
         Self::Status,
         Self::Help,
@@ -26,6 +28,7 @@ impl Verb {
         match self {
             Self::Plan => "plan",
             Self::Apply => "apply",
+            Self::Confirm => "confirm",
             Self::Rerun => "rerun",
             Self::Status => "status",
             Self::Help => "help",
@@ -37,6 +40,7 @@ impl Verb {
         match self {
             Self::Plan => "/plan",
             Self::Apply => "/apply <digest>",
+            Self::Confirm => "/confirm <digest>",
             Self::Rerun => "/rerun [pipeline ...] [tables=a,b]",
             Self::Status => "/status",
             Self::Help => "/help",
@@ -49,6 +53,7 @@ impl Command {
         match self {
             Self::Plan => Verb::Plan,
             Self::Apply { .. } => Verb::Apply,
+            Self::Confirm { .. } => Verb::Confirm,
             Self::Rerun { .. } => Verb::Rerun,
             Self::Status => Verb::Status,
             Self::Help => Verb::Help,

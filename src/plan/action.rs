@@ -1,6 +1,8 @@
 //! What happens to one key: read off what is there, field by field.
 
-use crate::object::{Object, ObjectKey};
+use serde_json::Value;
+
+use crate::object::{Kind, Object, ObjectKey};
 use crate::render::{APPLY_SET_LABEL, MANAGER};
 
 use super::compare::FieldChange;
@@ -41,7 +43,7 @@ pub(super) fn action(
                     let fields = compare::differences(desired, live, MANAGER);
                     let resource_version = live
                         .pointer("/metadata/resourceVersion")
-                        .and_then(serde_json::Value::as_str)
+                        .and_then(Value::as_str)
                         .map(ToOwned::to_owned);
                     match (adopts, fields.is_empty()) {
                         (true, _) => Action::Adopt {
@@ -49,9 +51,12 @@ pub(super) fn action(
                             resource_version,
                         },
                         (false, true) => Action::Unchanged,
-                        (false, false) => Action::Configure {
-                            fields,
-                            resource_version,
+                        (false, false) => match immutable(*kind, live, &fields) {
+                            Some(why) => Action::Replace { fields, why },
+                            None => Action::Configure {
+                                fields,
+                                resource_version,
+                            },
                         },
                     }
                 }
@@ -60,6 +65,12 @@ pub(super) fn action(
         _ if exists(key, observed) => unchanged,
         _ => Action::Create,
     }
+}
+
+/// Why not all of these fields can be changed in place.
+fn immutable(kind: Kind, live: &Value, fields: &[FieldChange]) -> Option<&'static str> {
+    let mut fields = fields.iter();
+    fields.find_map(|one| compare::immutable(kind, live, &one.field))
 }
 
 /// Whether the key exists, as far as it could be read.

@@ -12,15 +12,16 @@ use jiff::Timestamp;
 use crate::event::PullNumber;
 use crate::finding::Finding;
 use crate::name::{CommitSha, Digest, Owner, PipelineName, ProjectId};
-use crate::object::{Kind, ObjectKey};
+use crate::object::Kind;
 use crate::snapshot::RepoPath;
 
 use super::access::isolation_of;
 use super::approval::{Memberships, Reviewed};
-use super::commanded::{Commanded, by_command};
+use super::commanded::{Commanded, by_command, is_confirmed};
 use super::drift::{Left, left};
 use super::outcome::Outcomes;
-use super::record::{How, Record};
+use super::prunes::{OverBudget, hold_over_budget};
+use super::record::Record;
 use super::record_steps::closing;
 use super::steps::{Step, steps};
 use super::voices::{missing_consent, voices};
@@ -101,9 +102,15 @@ pub struct ApprovedPlan {
     closing: Vec<Step>,
     approved: BTreeMap<PipelineName, Approval>,
     held: BTreeMap<PipelineName, Held>,
+    over_budget: Option<OverBudget>,
 }
 
 impl ApprovedPlan {
+    /// What would be pruned, or is, if it is more than the house allows at once.
+    pub fn over_budget(&self) -> Option<&OverBudget> {
+        self.over_budget.as_ref()
+    }
+
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
@@ -164,8 +171,11 @@ pub fn approve(plan: &Plan, mandate: &Mandate) -> Result<ApprovedPlan, Refusal> 
         }
     }
     hold_for_isolation(plan, &mut approved, &mut held);
-    hold_over_budget(plan, &mut approved, &mut held);
+    let over_budget = hold_over_budget(plan, &mut approved, &mut held, |prunes| {
+        is_confirmed(plan, prunes, commanded, memberships)
+    });
     Ok(ApprovedPlan {
+        over_budget,
         steps: steps(plan, &approved, commit),
         closing: closing(plan, &approved, commit),
         approved,
@@ -296,7 +306,7 @@ fn hold_for_isolation(
 }
 
 /// The Records that stay as they are: not approved, and not taken over by a new name.
-fn held_records<'a>(
+pub(super) fn held_records<'a>(
     plan: &'a Plan,
     approved: &'a BTreeMap<PipelineName, Approval>,
 ) -> impl Iterator<Item = &'a Record> {
@@ -308,55 +318,4 @@ fn held_records<'a>(
         .iter()
         .filter(move |(name, _)| !approved.contains_key(*name) && !taken_over.contains(name))
         .map(|(_, record)| record)
-}
-
-/// Holds every pipeline that lets something go, if together they let go of too much.
-fn hold_over_budget(
-    plan: &Plan,
-    approved: &mut BTreeMap<PipelineName, Approval>,
-    held: &mut BTreeMap<PipelineName, Held>,
-) {
-    let limit = plan.policies.defaults.prunes_per_apply;
-    let prunes = pruned(plan, approved).len();
-    if prunes <= usize::try_from(limit).unwrap_or(usize::MAX) {
-        return;
-    }
-    let removing: Vec<PipelineName> = approved
-        .keys()
-        .filter(|name| {
-            plan.pipelines.get(*name).is_some_and(|one| {
-                one.recorded
-                    .keys()
-                    .any(|key| !one.desired.contains_key(key))
-            })
-        })
-        .cloned()
-        .collect();
-    for name in removing {
-        approved.remove(&name);
-        held.insert(name, Held::PruneBudget { prunes, limit });
-    }
-}
-
-/// The keys that go: let go by an approved pipeline, made by us, and held by nobody else.
-/// Approved pipelines hold what they shall hold; all others what their Record holds.
-pub(super) fn pruned(
-    plan: &Plan,
-    approved: &BTreeMap<PipelineName, Approval>,
-) -> BTreeSet<ObjectKey> {
-    let wanted = approved
-        .keys()
-        .filter_map(|name| plan.pipelines.get(name))
-        .flat_map(|pipeline| pipeline.desired.keys());
-    let held = held_records(plan, approved).flat_map(|record| record.keys.iter());
-    let kept: BTreeSet<&ObjectKey> = wanted.chain(held.map(|given| &given.key)).collect();
-    approved
-        .keys()
-        .filter_map(|name| plan.pipelines.get(name))
-        .flat_map(|pipeline| &pipeline.recorded)
-        .filter(|(key, how)| {
-            **how == How::Made && !matches!(key, ObjectKey::Dataset { .. }) && !kept.contains(key)
-        })
-        .map(|(key, _)| key.clone())
-        .collect()
 }

@@ -1,4 +1,6 @@
-//! Approval by `/apply <digest>`: owners who looked at what is held and name it.
+//! Approval by `/apply <digest>`: owners who looked at what is held and name it. And
+//! confirmation by `/confirm <digest>`: the house's owners who looked at everything that would
+//! be pruned at once.
 //!
 //! A command is for one digest, and for what came last: one that is older than the merge
 //! or the command that spoke last for the pipeline never counts, so a revert does not
@@ -18,10 +20,20 @@ use super::approve::{Approval, Held};
 use super::voices::{missing_consent, voices};
 use super::{PipelinePlan, Plan};
 
-/// One `/apply <digest>` by somebody who may give it.
+/// What a digest is named for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Names {
+    /// `/apply`: what a pipeline becomes.
+    Pipeline,
+    /// `/confirm`: all that is pruned at once.
+    Prunes,
+}
+
+/// One `/apply <digest>` or `/confirm <digest>` by somebody who may give it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Commanded {
     pub key: CommandKey,
+    pub names: Names,
     pub pull: PullNumber,
     pub actor: String,
     /// When the comment was written.
@@ -45,6 +57,7 @@ pub(super) fn by_command(
         .max(newest.and_then(|pull| pull.merged_at));
     let given: Vec<&Commanded> = commanded
         .iter()
+        .filter(|one| one.names == Names::Pipeline)
         .filter(|one| one.digest == pipeline.digest && Some(one.at) >= since)
         .collect();
     let last = given.iter().max_by_key(|one| (one.at, one.key))?;
@@ -79,6 +92,23 @@ pub(super) fn by_command(
             missing,
         })
     })
+}
+
+/// Whether one of the house's owners confirmed to prune exactly what has this digest.
+pub(super) fn is_confirmed(
+    plan: &Plan,
+    prunes: &Digest,
+    commanded: &[Commanded],
+    memberships: &Memberships,
+) -> bool {
+    let owners = &plan.policies.estate.owners;
+    let speaks = |one: &Commanded| {
+        let mut owners = owners.iter();
+        owners.any(|owner| memberships.speaks_for(&one.actor, owner))
+    };
+    commanded
+        .iter()
+        .any(|one| one.names == Names::Prunes && one.digest == *prunes && speaks(one))
 }
 
 /// Whether only policies or the house changed what the pipeline becomes: its file says what

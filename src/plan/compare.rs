@@ -5,6 +5,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::object::Kind;
+
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
@@ -27,6 +29,30 @@ pub fn differences(desired: &Value, live: &Value, manager: &str) -> Vec<FieldCha
     changes.sort_by(|a, b| a.field.cmp(&b.field));
     changes.dedup_by(|a, b| a.field == b.field);
     changes
+}
+
+/// Why the server does not let this field (dots between the keys) of `live` be changed, if it
+/// does not: a RoleBinding's `roleRef`, and the data of a ConfigMap that somebody has made
+/// immutable. The other kinds have no such field.
+///
+/// Sources: <https://kubernetes.io/docs/reference/access-authn-authz/rbac/> (a binding's role
+/// can not be changed), <https://kubernetes.io/docs/concepts/configuration/configmap/>
+/// (immutable ConfigMaps).
+pub fn immutable(kind: Kind, live: &Value, field: &str) -> Option<&'static str> {
+    let is_in = |whole: &str| {
+        let rest = field.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    match kind {
+        Kind::RoleBinding if is_in("roleRef") => Some("a binding's role can not be changed"),
+        Kind::ConfigMap
+            if ["data", "binaryData", "immutable"].into_iter().any(is_in)
+                && live.get("immutable") == Some(&Value::Bool(true)) =>
+        {
+            Some("somebody has made it immutable")
+        }
+        _ => None,
+    }
 }
 
 /// Maps are compared key by key; everything else whole, because lists without a declared
@@ -142,6 +168,31 @@ mod tests {
         let desired = json!({"spec": {"a": 1, "b": {"c": 2}, "list": [1, 2]}});
         let live = json!({"spec": {"a": 3, "b": {}, "list": [2, 1]}});
         assert_eq!(fields(desired, live), ["spec.a", "spec.b.c", "spec.list"]);
+    }
+
+    #[test]
+    fn what_can_not_be_changed_is_known() {
+        let (plain, frozen) = (json!({}), json!({"immutable": true}));
+        for (kind, live, field, is_immutable) in [
+            (Kind::RoleBinding, &plain, "roleRef.name", true),
+            (Kind::RoleBinding, &plain, "roleRef", true),
+            (Kind::RoleBinding, &plain, "roleReference", false),
+            (Kind::RoleBinding, &plain, "subjects", false),
+            (Kind::ConfigMap, &frozen, "data.runs", true),
+            (Kind::ConfigMap, &frozen, "data", true),
+            (Kind::ConfigMap, &frozen, "metadata.labels.a", false),
+            (Kind::ConfigMap, &plain, "data.runs", false),
+            (
+                Kind::ConfigMap,
+                &json!({"immutable": false}),
+                "data.runs",
+                false,
+            ),
+            (Kind::CronWorkflow, &frozen, "roleRef", false),
+        ] {
+            let found = immutable(kind, live, field).is_some();
+            assert_eq!(found, is_immutable, "{kind:?} {field}");
+        }
     }
 
     #[test]

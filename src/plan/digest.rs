@@ -43,6 +43,12 @@ pub(super) fn digest(contents: &Contents<'_>) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// What is pruned at once, whatever pipelines it is of.
+pub(super) fn of_prunes(keys: &BTreeSet<ObjectKey>) -> Digest {
+    let text = json!({"version": VERSION, "prunes": keys}).to_string();
+    Digest::of(text.as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -144,7 +144,7 @@ fn drifted(
             };
             let drift = match &change.action {
                 Action::Create => Drift::Gone,
-                Action::Configure { fields, .. } => {
+                Action::Configure { fields, .. } | Action::Replace { fields, .. } => {
                     let fields = fields.iter().map(|change| &change.field);
                     Drift::of(fields, live.unwrap_or(&Value::Null), MANAGER)
                 }

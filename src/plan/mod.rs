@@ -17,6 +17,7 @@ pub mod inventory;
 mod make;
 pub mod observed;
 pub mod outcome;
+pub mod prunes;
 pub mod record;
 mod record_steps;
 pub mod steps;
@@ -111,6 +112,12 @@ pub enum Action {
     Configure {
         fields: Vec<FieldChange>,
         resource_version: Option<String>,
+    },
+    /// These fields differ, and the server does not let all of them be changed: it is deleted
+    /// and made again. The reason is for a person.
+    Replace {
+        fields: Vec<FieldChange>,
+        why: &'static str,
     },
     /// It exists and is nobody's: the first claim on it.
     Adopt {

@@ -11,7 +11,9 @@ use crate::name::{CommitSha, Location, PipelineName};
 use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, ServiceAccount};
 
 use super::action::is_labelled;
-use super::approve::{Approval, pruned};
+use super::approve::Approval;
+use super::compare::FieldChange;
+use super::prunes::pruned;
 use super::record::Record;
 use super::record_steps::beginning;
 use super::{Action, Change, Intent, PipelinePlan, Plan};
@@ -48,6 +50,12 @@ pub enum Write {
         name: String,
         manifest: serde_json::Value,
         force: Force,
+    },
+    /// What can not be changed in place: it goes as [`Write::Delete`] does, and is made again.
+    Replace {
+        kind: Kind,
+        name: String,
+        manifest: serde_json::Value,
     },
     Delete {
         kind: Kind,
@@ -163,22 +171,29 @@ fn coming(plan: &Plan, approved: &BTreeMap<PipelineName, Approval>) -> Vec<Step>
                 gathered.pipelines.extend(pipelines);
             }
             (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest), action) => {
-                if let Some(force) = force(plan, &pipelines, key, action) {
-                    steps.push(Step {
-                        write: Write::Apply {
-                            kind: *kind,
-                            name: name.clone(),
-                            manifest: manifest.clone(),
-                            force,
-                        },
-                        pipelines,
-                    });
-                }
+                let (kind, name, manifest) = (*kind, name.clone(), manifest.clone());
+                let write = match action {
+                    Action::Replace { fields, .. } if is_ours(plan, &pipelines, key, fields) => {
+                        Some(Write::Replace {
+                            kind,
+                            name,
+                            manifest,
+                        })
+                    }
+                    action => force(plan, &pipelines, key, action).map(|force| Write::Apply {
+                        kind,
+                        name,
+                        manifest,
+                        force,
+                    }),
+                };
+                steps.extend(write.map(|write| Step { write, pipelines }));
             }
             _ => {}
         }
     }
-    let google = steps.partition_point(|step| !matches!(step.write, Write::Apply { .. }));
+    let google = steps
+        .partition_point(|step| !matches!(step.write, Write::Apply { .. } | Write::Replace { .. }));
     let grants = grants.into_iter().map(|(resource, gathered)| Step {
         write: Write::AddGrants {
             resource,
@@ -203,25 +218,33 @@ fn force(
         Action::Adopt {
             resource_version, ..
         } => Some(on_version(resource_version)),
-        // What a Record holds and we labelled was applied before: who owns a field of it now has
-        // taken it. That is mended whether or not the pipeline changes at the same time: the
-        // end must not depend on whether a sweep came between.
         Action::Configure {
             fields,
             resource_version,
-        } => {
-            let ours = |one: &PipelinePlan| {
-                one.recorded.contains_key(key)
-                    && (one.intent == Intent::Keep || is_labelled(fields))
-            };
-            let mut behind = pipelines.iter().map(|name| plan.pipelines.get(name));
-            Some(match behind.all(|one| one.is_some_and(ours)) {
-                true => on_version(resource_version),
-                false => Force::No,
-            })
-        }
+        } => Some(match is_ours(plan, pipelines, key, fields) {
+            true => on_version(resource_version),
+            false => Force::No,
+        }),
+        // Not ours to delete: the server says why it can not be changed.
+        Action::Replace { .. } => Some(Force::No),
         Action::Unchanged | Action::Prune | Action::Release(_) => None,
     }
+}
+
+/// What a Record holds and we labelled was applied before: who owns a field of it now has
+/// taken it. That is mended whether or not the pipeline changes at the same time: the end must
+/// not depend on whether a sweep came between.
+fn is_ours(
+    plan: &Plan,
+    pipelines: &BTreeSet<PipelineName>,
+    key: &ObjectKey,
+    fields: &[FieldChange],
+) -> bool {
+    let ours = |one: &PipelinePlan| {
+        one.recorded.contains_key(key) && (one.intent == Intent::Keep || is_labelled(fields))
+    };
+    let mut behind = pipelines.iter().map(|name| plan.pipelines.get(name));
+    behind.all(|one| one.is_some_and(ours))
 }
 
 /// What goes, in the reverse of the keys' order.

@@ -77,7 +77,7 @@ pub fn applied_comment(applied: &Applied<'_>) -> String {
         page.push(&pipelines(applied, &ends, detail));
         page.push(&held::denies(applied.plan, &held));
         if detail.tells(Detail::NoDiffs) {
-            page.push(&held::commands(applied.plan, &held));
+            page.push(&held::commands(applied.plan, approved.over_budget(), &held));
         }
         if removed {
             page.push("Data is never deleted: datasets and their tables stay.");

@@ -1,11 +1,13 @@
-//! The answer to `/apply <digest>`.
+//! The answer to `/apply <digest>` and `/confirm <digest>`.
 
 use std::collections::BTreeSet;
 
+use crate::command::Verb;
 use crate::event::PullNumber;
 use crate::name::{CommitSha, Digest, PipelineName};
 use crate::plan::Plan;
 use crate::plan::approve::{ApprovedPlan, Refusal};
+use crate::plan::commanded::Names;
 use crate::plan::outcome::Outcomes;
 
 use super::applied::{Applied, applied_comment};
@@ -15,6 +17,7 @@ use super::markdown::{all_of, code};
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub pull: PullNumber,
+    pub names: Names,
     pub digest: &'a Digest,
     /// The default branch's commit that was applied.
     pub commit: &'a CommitSha,
@@ -27,13 +30,28 @@ pub struct Asked<'a> {
 /// What became of the pipelines at this digest.
 pub fn apply_reply(asked: &Asked<'_>) -> String {
     // Told from the digest, not from the line, which may be longer than a comment.
-    let line = code(&format!("/apply {}", asked.digest));
-    let pipelines = at_digest(asked.plan, asked.digest);
+    let verb = match asked.names {
+        Names::Pipeline => Verb::Apply,
+        Names::Prunes => Verb::Confirm,
+    };
+    let line = code(&format!("/{} {}", verb.word(), asked.digest));
+    let pipelines = match (asked.names, asked.approved) {
+        (Names::Pipeline, _) => at_digest(asked.plan, asked.digest),
+        (Names::Prunes, Ok(approved)) => over_budget(approved, asked.digest),
+        (Names::Prunes, Err(_)) => BTreeSet::new(),
+    };
     if pipelines.is_empty() {
+        let why = match asked.names {
+            Names::Pipeline => format!(
+                "no pipeline on the default branch has this digest now; {} shows what each has",
+                code("/status")
+            ),
+            Names::Prunes => "what would be pruned has not this digest now, or needs no \
+                              confirmation"
+                .to_owned(),
+        };
         return format!(
-            "{line}: not done: no pipeline on the default branch has this digest now; {} shows \
-             what each has.\n\nAs of commit {}.",
-            code("/status"),
+            "{line}: not done: {why}.\n\nAs of commit {}.",
             code(asked.commit.short())
         );
     }
@@ -63,6 +81,12 @@ fn is_done(asked: &Asked<'_>, name: &PipelineName) -> bool {
         return false;
     };
     !approved.held().contains_key(name) && !asked.outcomes.unfinished().contains(name)
+}
+
+/// Those that let go of what would be pruned at this digest.
+fn over_budget(approved: &ApprovedPlan, digest: &Digest) -> BTreeSet<PipelineName> {
+    let over = approved.over_budget().filter(|over| over.digest == *digest);
+    over.map(|over| over.pipelines.clone()).unwrap_or_default()
 }
 
 /// Those that would become what the digest says, and those that became it: once something

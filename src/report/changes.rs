@@ -81,7 +81,7 @@ pub(super) fn line(facts: &Facts<'_>, name: &PipelineName, pipeline: &PipelinePl
             .filter(|(_, change)| verb(facts.fate(change)) == wanted)
             .count()
     };
-    let parts: Vec<String> = ["create", "configure", "adopt", "prune", "stays"]
+    let parts: Vec<String> = ["create", "configure", "replace", "adopt", "prune", "stays"]
         .into_iter()
         .map(|verb| (number(verb), verb))
         .filter(|(number, _)| *number > 0)
@@ -145,6 +145,7 @@ fn verb(fate: Fate<'_>) -> &'static str {
     match fate {
         Fate::Create => "create",
         Fate::Configure(_) => "configure",
+        Fate::Replace(..) => "replace",
         Fate::Adopt(_) => "adopt",
         Fate::Prune => "prune",
         Fate::Stays(_) | Fate::StillHeld => "stays",
@@ -161,6 +162,10 @@ fn remark(facts: &Facts<'_>, name: &PipelineName, key: &ObjectKey, fate: Fate<'_
     };
     let own = match fate {
         Fate::Configure(fields) => words::names(fields.iter().map(|change| change.field.as_str())),
+        Fate::Replace(fields, why) => format!(
+            "it is deleted and made again, because {why}; changes {}",
+            words::names(fields.iter().map(|change| change.field.as_str()))
+        ),
         Fate::Adopt([]) => "it is there already, and nobody's".to_owned(),
         Fate::Adopt(fields) => format!(
             "it is there already, and nobody's; changes {}",
@@ -203,7 +208,7 @@ fn unchanged<'k>(
 }
 
 fn difference(key: &ObjectKey, fate: Fate<'_>) -> Option<String> {
-    let (Fate::Configure(fields) | Fate::Adopt(fields)) = fate else {
+    let (Fate::Configure(fields) | Fate::Replace(fields, _) | Fate::Adopt(fields)) = fate else {
         return None;
     };
     if fields.is_empty() {

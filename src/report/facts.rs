@@ -23,6 +23,8 @@ pub(super) struct Facts<'a> {
 pub(super) enum Fate<'a> {
     Create,
     Configure(&'a [FieldChange]),
+    /// With the reason.
+    Replace(&'a [FieldChange], &'static str),
     Adopt(&'a [FieldChange]),
     Prune,
     /// It is let go, and stays for this reason.
@@ -69,6 +71,7 @@ impl<'a> Facts<'a> {
         match &change.action {
             Action::Create => Fate::Create,
             Action::Configure { fields, .. } => Fate::Configure(fields),
+            Action::Replace { fields, why } => Fate::Replace(fields, why),
             Action::Adopt { fields, .. } => Fate::Adopt(fields),
             Action::Unchanged => Fate::Unchanged,
             Action::Release(NEEDED_ELSEWHERE) => Fate::StillHeld,
@@ -163,7 +166,11 @@ impl<'a> Facts<'a> {
             .changes
             .iter()
             .filter(|(_, change)| match self.fate(change) {
-                Fate::Create | Fate::Configure(_) | Fate::Adopt(_) | Fate::Prune => true,
+                Fate::Create
+                | Fate::Configure(_)
+                | Fate::Replace(..)
+                | Fate::Adopt(_)
+                | Fate::Prune => true,
                 Fate::Stays(_) | Fate::StillHeld | Fate::Unchanged => false,
             })
             .map(|(key, _)| key)

@@ -7,12 +7,16 @@ use crate::name::PipelineName;
 use crate::plan::Plan;
 use crate::plan::approve::{Held, Refusal};
 use crate::plan::drift::Left;
+use crate::plan::prunes::OverBudget;
 
-use super::markdown::{code, count, details, fenced, prose};
+use super::markdown::{code, count, details, fenced, list, prose};
 use super::words;
 
 /// The most commands that one comment offers.
 const COMMANDS: usize = 20;
+
+/// Bytes that the list of what would be pruned may take.
+const KEYS_ROOM: usize = 10_000;
 
 /// What is in the way, and what a reader can do.
 pub(super) struct Reason {
@@ -71,10 +75,9 @@ pub(super) fn reason(plan: &Plan, name: &PipelineName, held: &Held, here: PullNu
                 count(*prunes, "object or grant", "objects and grants")
             ),
             next_step: format!(
-                "revert, and remove less in one pull request; or ask the house's owners ({}) to \
-                 raise {}",
+                "if it is meant, ask one of the house's owners ({}) to confirm it by the command \
+                 below; else revert, and remove less in one pull request",
                 words::names(plan.policies.estate.owners.iter().map(|one| one.as_str())),
-                code("limits.prunes_per_apply"),
             ),
         },
         Held::Isolation { why } => Reason {
@@ -142,7 +145,11 @@ pub(super) fn denies(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> Stri
 }
 
 /// The commands by which owners approve what is held although it could be applied.
-pub(super) fn commands(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> String {
+pub(super) fn commands(
+    plan: &Plan,
+    over_budget: Option<&OverBudget>,
+    held: &BTreeMap<&PipelineName, &Held>,
+) -> String {
     let lines: Vec<String> = held
         .iter()
         .filter(|(_, why)| {
@@ -161,13 +168,28 @@ pub(super) fn commands(plan: &Plan, held: &BTreeMap<&PipelineName, &Held>) -> St
             format!("{}:\n\n{}", code(name.as_str()), fenced("", &command))
         })
         .collect();
-    if lines.is_empty() {
-        return String::new();
+    let mut folds = Vec::new();
+    if !lines.is_empty() {
+        folds.push(details(
+            "Approve it as it is now, by an owner's comment on a merged pull request",
+            &lines.join("\n\n"),
+        ));
     }
-    details(
-        "Approve it as it is now, by an owner's comment on a merged pull request",
-        &lines.join("\n\n"),
-    )
+    // All of them are held for the same prunes.
+    let is_over = |why: &&Held| matches!(why, Held::PruneBudget { .. });
+    if let Some(over) = over_budget.filter(|_| held.values().any(is_over)) {
+        let (keys, left_out) = list(over.keys.iter().map(words::object), KEYS_ROOM);
+        folds.push(details(
+            "Confirm all that would be pruned now, by a comment of one of the house's owners on a \
+             merged pull request",
+            &format!(
+                "{}\n\n{}",
+                fenced("", &format!("/confirm {}", over.digest)),
+                words::with_more(keys, left_out)
+            ),
+        ));
+    }
+    folds.join("\n\n")
 }
 
 /// The pull request's number as code: as a reference it would leave a trace over there.

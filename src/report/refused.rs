@@ -35,6 +35,11 @@ fn meaning(verb: Verb) -> [&'static str; 2] {
             "approves what is held at exactly this digest, on a merged pull request",
             "the owners whose consent it needs",
         ],
+        Verb::Confirm => [
+            "lets through what would prune more than the house allows at once, if it is exactly \
+             this, on a merged pull request",
+            "the house's owners",
+        ],
         Verb::Rerun => [
             "runs now what is on the default branch: the named pipelines, or those of this pull \
              request; all tables, or the named ones",
@@ -82,9 +87,9 @@ fn sentence(refused: &Refused) -> String {
             "{} is for open pull requests, and this one is not open",
             verb(Verb::Plan)
         ),
-        Refused::NotMerged => format!(
+        Refused::NotMerged { verb: asked } => format!(
             "{} is for merged pull requests, and this one is not merged",
-            verb(Verb::Apply)
+            verb(*asked)
         ),
         Refused::OtherBranch { verb: asked } => format!(
             "{} is for pull requests into the default branch, and this one leads to another",
@@ -134,10 +139,16 @@ fn sentence(refused: &Refused) -> String {
                     format!("it is among its {}", code("excluded_tables")),
             }
         ),
-        Refused::NoVoice { owners } => format!(
-            "{} is for the owners of the house or of a project in the estate ({}), and you are \
-             none of them",
-            verb(Verb::Apply),
+        Refused::NoVoice {
+            verb: asked,
+            owners,
+        } => format!(
+            "{} is for the owners of {} ({}), and you are none of them",
+            verb(*asked),
+            match asked {
+                Verb::Confirm => "the house",
+                _ => "the house or of a project in the estate",
+            },
             all(owners)
         ),
     }

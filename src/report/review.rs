@@ -200,8 +200,10 @@ fn cautions(facts: &Facts<'_>) -> String {
     if prunes > usize::try_from(limit).unwrap_or(usize::MAX) {
         items.push(format!(
             "It would prune {}, and the house allows {limit} in one apply: what removes \
-             something would be held. Remove less in one pull request.",
-            count(prunes, "object or grant", "objects and grants")
+             something would be held until one of the house's owners confirms it by {}. Better \
+             remove less in one pull request.",
+            count(prunes, "object or grant", "objects and grants"),
+            code("/confirm"),
         ));
     }
     if plan.empty_tree && facts.intents().remove > 0 {

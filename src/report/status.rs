@@ -71,7 +71,8 @@ pub fn status_reply(status: &Status<'_>) -> String {
             page.push(&held::refusal(status.plan, refusal));
         }
         page.push(&pipelines(status, &states));
-        page.push(&held::commands(status.plan, &held));
+        let over_budget = status.approved.ok().and_then(ApprovedPlan::over_budget);
+        page.push(&held::commands(status.plan, over_budget, &held));
         page.push(&held::denies(status.plan, &held));
         if !status.runs.is_empty() {
             page.push("**Last runs**");

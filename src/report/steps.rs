@@ -62,6 +62,7 @@ pub(super) fn write(step: &Step) -> String {
             words::resource(resource)
         ),
         Write::Apply { kind, name, .. } => format!("apply {} {}", kind.as_str(), code(name)),
+        Write::Replace { kind, name, .. } => format!("replace {} {}", kind.as_str(), code(name)),
         Write::Delete { kind, name } => format!("prune {} {}", kind.as_str(), code(name)),
         Write::RemoveGrants { resource, grants } => format!(
             "remove {} on {}",

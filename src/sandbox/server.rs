@@ -45,7 +45,7 @@ pub struct Exchange {
 impl Exchange {
     /// Whether the request could have changed something.
     pub fn is_write(&self) -> bool {
-        self.method != Method::GET && self.method != Method::HEAD
+        self.method != Method::GET && self.method != Method::HEAD && !is_tried(&self.uri)
     }
 
     /// As it is recorded for later: without headers.
@@ -62,14 +62,20 @@ impl Exchange {
     }
 }
 
-/// Whether a request asks for a change: signing in, fetching and reading a policy are POSTs,
-/// and change nothing.
+/// Whether Kubernetes is asked to take it and to make nothing of it.
+fn is_tried(uri: &str) -> bool {
+    uri.contains("dryRun=All")
+}
+
+/// Whether a request asks for a change: signing in, fetching, reading a policy and trying are
+/// POSTs, and change nothing.
 pub fn asks_for_a_change(method: &Method, uri: &Uri) -> bool {
     let harmless = ["/access_tokens", "/git-upload-pack", ":getIamPolicy"];
     let path = uri.path();
     method != Method::GET
         && method != Method::HEAD
         && !harmless.iter().any(|end| path.ends_with(end))
+        && !uri.query().is_some_and(is_tried)
 }
 
 /// How a request goes wrong.

@@ -17,7 +17,7 @@ use crate::name::PipelineName;
 use crate::object::{Member, Resource, Role};
 use crate::plan::approve::ApprovedPlan;
 use crate::plan::outcome::{Outcome, Outcomes};
-use crate::plan::steps::{Step, Write};
+use crate::plan::steps::{Force, Step, Write};
 use crate::retry::Backoff;
 
 use super::Edges;
@@ -63,6 +63,7 @@ fn outcome(written: anyhow::Result<Outcome>) -> Outcome {
 fn are_alike(one: &Step, other: &Step) -> bool {
     match (&one.write, &other.write) {
         (Write::Apply { kind: one, .. }, Write::Apply { kind: other, .. })
+        | (Write::Replace { kind: one, .. }, Write::Replace { kind: other, .. })
         | (Write::Delete { kind: one, .. }, Write::Delete { kind: other, .. }) => one == other,
         (one, other) => std::mem::discriminant(one) == std::mem::discriminant(other),
     }
@@ -100,6 +101,7 @@ fn pace<'e>(edges: &'e Edges, write: &Write) -> &'e Pace {
         | Write::EndRecord(_)
         | Write::RemoveRecord { .. }
         | Write::Apply { .. }
+        | Write::Replace { .. }
         | Write::Delete { .. } => &edges.cluster_pace,
         Write::CreateServiceAccount { .. }
         | Write::DeleteServiceAccount { .. }
@@ -136,8 +138,9 @@ async fn write_again(edges: &Edges, step: &Step, clock: &Clock) -> anyhow::Resul
         pace(edges, &step.write).note(
             took,
             match &written {
+                Ok(_) => Heard::Done,
                 Err(error) if passes(error) => Heard::Busy,
-                _ => Heard::Answer,
+                Err(_) => Heard::Refused,
             },
         );
         match (written, backoff.delay(attempt)) {
@@ -226,6 +229,14 @@ async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
             force,
             ..
         } => cluster.apply(*kind, manifest, force).await?,
+        Write::Replace {
+            kind,
+            name,
+            manifest,
+        } => match cluster.delete(*kind, name).await? {
+            Deleted::Gone => cluster.apply(*kind, manifest, &Force::No).await?,
+            Deleted::Waiting(why) => return Ok(Outcome::Waiting(why)),
+        },
         Write::Delete { kind, name } => {
             if let Deleted::Waiting(why) = cluster.delete(*kind, name).await? {
                 return Ok(Outcome::Waiting(why));

@@ -12,8 +12,7 @@ use crate::command::{self, AuthorizedCommand, Command, CommandKey, CommandLine, 
 use crate::edges::forge::comment::IfMissing;
 use crate::edges::forge::{ForgeError, Reaction};
 use crate::event::{Lane, PullNumber};
-use crate::name::Digest;
-use crate::plan::commanded::Commanded;
+use crate::plan::commanded::{Commanded, Names};
 use crate::report;
 
 use super::ground::Ground;
@@ -196,10 +195,10 @@ impl Worker {
                 self.queue.put(Lane::PullRequest(number), more);
                 Ok(End::Waits(NOT_FORGOTTEN))
             }
-            Command::Apply { digest } => {
+            Command::Apply { .. } | Command::Confirm { .. } => {
                 self.accept(open).await?;
                 let more = Waiting {
-                    commanded: self.commanded(ground, digest).await?,
+                    commanded: self.commanded(ground, command.command()).await?,
                     commands: [(number, key)].into(),
                     ..Waiting::default()
                 };
@@ -213,25 +212,28 @@ impl Worker {
         }
     }
 
-    /// Every `/apply` of this digest under the pull request that may be given: where two
-    /// owners have to agree, each gives their own.
+    /// Everything like this `/apply` or `/confirm` under the pull request that may be given:
+    /// where two owners have to agree, each gives their own.
     async fn commanded(
         &self,
         ground: &Ground,
-        digest: &Digest,
+        like: &Command,
     ) -> anyhow::Result<BTreeSet<Commanded>> {
         let mut commanded = BTreeSet::new();
+        let (names, digest) = match like {
+            Command::Apply { digest } => (Names::Pipeline, digest),
+            Command::Confirm { digest } => (Names::Prunes, digest),
+            _ => return Ok(commanded),
+        };
         for comment in &ground.comments {
             for line in command::parse(comment) {
-                let Ok(asked @ Command::Apply { digest: other }) = &line.asked else {
+                let Some(asked) = line.asked.as_ref().ok().filter(|asked| *asked == like) else {
                     continue;
                 };
-                if other != digest {
-                    continue;
-                }
                 if let Ok(command) = ground.authorize(self, comment, line.key, asked).await? {
                     commanded.insert(Commanded {
                         key: command.key(),
+                        names,
                         pull: command.pull(),
                         actor: command.actor().to_owned(),
                         at: command.at(),

@@ -64,7 +64,8 @@ impl Memory {
     /// Notes what an apply has mended, and tells of it.
     pub(super) fn mended(&self, planned: &Planned, now: Timestamp) {
         for (step, outcome) in &planned.outcomes.steps {
-            let Write::Apply { kind, name, .. } = &step.write else {
+            let (Write::Apply { kind, name, .. } | Write::Replace { kind, name, .. }) = &step.write
+            else {
                 continue;
             };
             let key = ObjectKey::Kubernetes {

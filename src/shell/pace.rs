@@ -9,12 +9,11 @@ use std::time::Duration;
 
 /// Where it begins.
 const FIRST: f64 = 4.0;
-/// How many times slower than its quickest answer a server may be before fewer are sent.
-const SLOWER: u32 = 8;
+/// How many times slower than its quickest answer a server may be before fewer are sent. Below
+/// what it begins with: a server that is busy with those queues the next.
+const SLOWER: u32 = 3;
 /// Answers that come sooner than this say nothing about a server that is loaded.
 const NOTHING: Duration = Duration::from_millis(10);
-/// How much of what was quickest is forgotten with each answer: a server may be moved.
-const FORGET: f64 = 1.001;
 
 /// The number of writes that may be under way. Clones share it.
 #[derive(Debug, Clone)]
@@ -23,7 +22,9 @@ pub struct Pace(Arc<Mutex<Limit>>);
 /// What one write came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Heard {
-    Answer,
+    Done,
+    /// The server will not do it, and said so quickly: that tells nothing about its load.
+    Refused,
     /// No answer, too many requests, or a failure of the server's.
     Busy,
 }
@@ -76,15 +77,22 @@ impl Limit {
     }
 
     fn note(&mut self, took: Duration, heard: Heard) {
+        if heard == Heard::Refused {
+            return;
+        }
         self.spared = self.spared.saturating_sub(1);
         let seconds = took.as_secs_f64();
-        let quickest = self.quickest.map_or(seconds, |one| one.min(seconds));
+        // One at a time is as quick as it gets: what was quicker was another server.
+        let quickest = match self.quickest {
+            Some(quickest) if self.limit() > 1 => quickest.min(seconds),
+            _ => seconds,
+        };
         let is_slow = took > NOTHING && seconds > quickest * f64::from(SLOWER);
-        if heard == Heard::Answer {
-            self.quickest = Some(quickest * FORGET);
+        if heard == Heard::Done {
+            self.quickest = Some(quickest);
         }
         match heard {
-            Heard::Answer if !is_slow => self.now = (self.now + 1.0 / self.now).min(self.most),
+            Heard::Done if !is_slow => self.now = (self.now + 1.0 / self.now).min(self.most),
             _ if self.spared == 0 => {
                 self.spared = self.limit();
                 self.now = (self.now / 2.0).max(1.0);
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn it_grows_by_one_a_round_and_no_further_than_allowed() {
-        let well = |count| std::iter::repeat_n((QUICK, Heard::Answer), count);
+        let well = |count| std::iter::repeat_n((QUICK, Heard::Done), count);
         assert_eq!(after(64, well(0)).limit(), 4);
         assert_eq!(after(64, well(5)).limit(), 5);
         assert_eq!(after(64, well(10_000)).limit(), 64);
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_busy_server_and_a_slow_one_get_half_once_a_round() {
-        let well = std::iter::repeat_n((QUICK, Heard::Answer), 2_000);
+        let well = std::iter::repeat_n((QUICK, Heard::Done), 2_000);
         let mut limit = after(64, well);
         let before = limit.limit();
         for _ in 0..10 {
@@ -130,20 +138,52 @@ mod tests {
         }
         assert_eq!(limit.limit(), before / 2, "those under way fall with it");
         for _ in 0..before {
-            limit.note(SLOW, Heard::Answer);
+            limit.note(SLOW, Heard::Done);
         }
         assert_eq!(limit.limit(), before / 4);
         for _ in 0..10_000 {
             limit.note(SLOW, Heard::Busy);
         }
         assert_eq!(limit.limit(), 1);
-        limit.note(QUICK, Heard::Answer);
+        limit.note(QUICK, Heard::Done);
         assert_eq!(limit.limit(), 2);
     }
 
     #[test]
+    fn a_quick_refusal_makes_no_server_slow() {
+        let ordinary = Duration::from_millis(12);
+        let well = std::iter::repeat_n((ordinary, Heard::Done), 2_000);
+        let mut limit = after(32, well);
+        limit.note(Duration::from_millis(1), Heard::Refused);
+        for _ in 0..100 {
+            limit.note(ordinary, Heard::Done);
+        }
+        assert_eq!(limit.limit(), 32);
+    }
+
+    #[test]
+    fn what_queues_at_the_server_is_not_sent() {
+        // Two at a time, 10 ms each; the others wait there.
+        let mut limit = after(64, std::iter::repeat_n((2 * NOTHING, Heard::Done), 4));
+        let mut most = 0;
+        for _ in 0..20_000 {
+            let waits = u32::try_from(limit.limit().max(2)).unwrap();
+            limit.note(NOTHING * waits, Heard::Done);
+            most = most.max(limit.limit());
+        }
+        assert!(most <= 8, "{most}");
+    }
+
+    #[test]
+    fn a_server_that_became_slow_for_good_is_believed() {
+        let quick = std::iter::repeat_n((2 * NOTHING, Heard::Done), 1_000);
+        let slow = std::iter::repeat_n((20 * NOTHING, Heard::Done), 2_000);
+        assert_eq!(after(16, quick.chain(slow)).limit(), 16);
+    }
+
+    #[test]
     fn a_server_that_was_always_this_slow_is_not_slow() {
-        let slow = std::iter::repeat_n((SLOW, Heard::Answer), 1_000);
+        let slow = std::iter::repeat_n((SLOW, Heard::Done), 1_000);
         assert_eq!(after(16, slow).limit(), 16);
     }
 }

@@ -232,6 +232,7 @@ pub(super) async fn commanded(
     for one in commanded {
         let reply = report::apply_reply(&report::Asked {
             pull: one.pull,
+            names: one.names,
             digest: &one.digest,
             commit,
             plan: &planned.plan,

@@ -22,9 +22,17 @@ on_both! {
 
 /// The Kubernetes objects of the example, in the order in which they are applied.
 pub fn manifests(namespace: &str) -> BTreeMap<(Kind, String), Value> {
+    manifests_of(&repository(), namespace)
+}
+
+/// The same of other files, of which nothing is to be found.
+pub fn manifests_of(
+    files: &BTreeMap<String, String>,
+    namespace: &str,
+) -> BTreeMap<(Kind, String), Value> {
     let mut house = house();
     house.namespace = namespace.to_owned();
-    let proposal = propose(&snapshot_of(&repository()), &house);
+    let proposal = propose(&snapshot_of(files), &house);
     assert_eq!(proposal.findings, vec![]);
     let objects = proposal.desired.objects();
     let of_kubernetes = objects

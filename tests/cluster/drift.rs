@@ -12,7 +12,7 @@ use pipewright::sandbox::github::{Change, Permission, ReviewState};
 use pipewright::sandbox::stage::Stage;
 use serde_json::{Value, json};
 
-use crate::api::text;
+use crate::api::{items, text};
 use crate::apply::{apply, manifests};
 use crate::common::{repository, tree_of};
 use crate::place::{Place, on_both};
@@ -23,6 +23,7 @@ on_both! {
     what_others_do_is_noticed_and_what_we_do_is_not;
     what_happens_while_the_server_is_away_is_noticed;
     drift_is_mended_told_and_left_when_it_is_fought_over;
+    what_can_not_be_changed_is_made_again;
 }
 
 /// Long enough for anything here; who waits longer has failed.
@@ -178,10 +179,11 @@ async fn what_happens_while_the_server_is_away_is_noticed(place: &Place) {
     assert_eq!(manager(&how), Some("two"));
 }
 
-async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
+/// The program serves, and has applied a merged pull request about `orders`.
+async fn served(place: &Place) -> (Stage, Serving, u64) {
     let clock = Clock::stepped(Timestamp::now());
     let mut stage = Stage::set(&tree_of(&repository()), clock).await.unwrap();
-    let _serving = Serving::alone(&stage, place).await;
+    let serving = Serving::alone(&stage, place).await;
     stage.github.add_user("stranger", Permission::Write);
     let path = "pipelines/orders/orders.yaml";
     let content = repository()[path].clone() + "description: new\n";
@@ -200,22 +202,41 @@ async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
     review.unwrap();
     stage.github.merge(number, "stranger").unwrap();
     stage.deliver().await.unwrap();
-    let api = &place.api;
-    let applied = api.until("ConfigMap", "record-orders", |record| {
+    let applied = place.api.until("ConfigMap", "record-orders", |record| {
         text(record, "/data/record").contains("\"applied\":{")
     });
     applied.await;
-    let told = async |needle: &str| {
-        let said = wire.seen(|exchange| {
-            exchange.is_write()
-                && exchange.uri.contains("comments")
-                && String::from_utf8_lossy(&exchange.request).contains(needle)
-        });
-        let said = tokio::time::timeout(PATIENCE, said).await;
-        said.unwrap_or_else(|_| {
-            panic!("{needle} was not told: {:?}", stage.github.comments(number))
-        });
-    };
+    (stage, serving, number)
+}
+
+/// Waits until a comment says this.
+async fn told(stage: &Stage, needle: &str) {
+    let wire = stage.github.wire();
+    let said = wire.seen(|exchange| {
+        exchange.is_write()
+            && exchange.uri.contains("comments")
+            && String::from_utf8_lossy(&exchange.request).contains(needle)
+    });
+    let said = tokio::time::timeout(PATIENCE, said).await;
+    said.unwrap_or_else(|_| panic!("{needle} was not told"));
+}
+
+/// The name of a semaphore of the example.
+async fn semaphore(place: &Place) -> String {
+    let others = "labelSelector=pipewright.dev/record!=orders";
+    let all = place.api.list("ConfigMap", others).await;
+    let mut all = items(&all["items"]).iter();
+    let semaphore = all.find(|one| {
+        let labels = &one["metadata"]["labels"];
+        labels.get(APPLY_SET_LABEL).is_some() && labels.get("pipewright.dev/record").is_none()
+    });
+    text(semaphore.unwrap(), "/metadata/name").to_owned()
+}
+
+async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
+    let (stage, _serving, number) = served(place).await;
+    let api = &place.api;
+    let told = async |needle: &str| told(&stage, needle).await;
 
     // A field that somebody edits, twice.
     let before = api.get("CronWorkflow", "orders").await["spec"]["schedules"].clone();
@@ -229,14 +250,7 @@ async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
     }
     told("**mended**").await;
     // What somebody deletes.
-    let semaphore = api
-        .list("ConfigMap", "labelSelector=pipewright.dev/record!=orders")
-        .await;
-    let semaphore = semaphore["items"].as_array().unwrap();
-    let semaphore = semaphore
-        .iter()
-        .find(|one| one["metadata"]["labels"].get(APPLY_SET_LABEL).is_some());
-    let semaphore = text(semaphore.unwrap(), "/metadata/name").to_owned();
+    let semaphore = semaphore(place).await;
     api.drop("ConfigMap", &semaphore).await;
     told("was taken away").await;
     api.until("ConfigMap", &semaphore, |_| true).await;
@@ -254,4 +268,20 @@ async fn drift_is_mended_told_and_left_when_it_is_fought_over(place: &Place) {
         .collect();
     assert_eq!(own.len(), 1, "{own:?}");
     assert!(own[0].body.contains("`a-stubborn-tool`"), "{}", own[0].body);
+}
+
+async fn what_can_not_be_changed_is_made_again(place: &Place) {
+    let (stage, _serving, _) = served(place).await;
+    let api = &place.api;
+    let semaphore = semaphore(place).await;
+    let before = api.get("ConfigMap", &semaphore).await;
+    let frozen = json!({"immutable": true, "data": {"runs": "99"}});
+    api.merge("ConfigMap", &semaphore, &frozen, "kubectl-edit")
+        .await;
+    told(&stage, "kubectl-edit").await;
+    let mended = |live: &Value| live["data"] == before["data"];
+    let after = api.until("ConfigMap", &semaphore, mended).await;
+    assert_eq!(after.get("immutable"), None, "{after:#}");
+    assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
+    told(&stage, &format!("replace ConfigMap `{semaphore}`")).await;
 }

@@ -44,15 +44,21 @@ pub fn script(folder: &Path, lines: &str) -> Image {
 /// Works until it is dropped.
 pub struct Kubelet {
     watching: tokio::task::JoinHandle<()>,
-    running: Arc<Mutex<BTreeMap<String, Child>>>,
+    running: Arc<Mutex<Running>>,
 }
+
+/// The processes by their pods' uids; nothing once the kubelet has stopped, so that none is
+/// started after that.
+type Running = Option<BTreeMap<String, Child>>;
 
 impl Drop for Kubelet {
     fn drop(&mut self) {
         self.watching.abort();
-        for child in self.running.lock().unwrap().values_mut() {
+        let running = self.running.lock().unwrap().take();
+        for mut child in running.into_iter().flat_map(BTreeMap::into_values) {
             // It may have ended already.
             let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }
@@ -60,7 +66,7 @@ impl Drop for Kubelet {
 impl Kubelet {
     /// Serves the place's namespace.
     pub fn start(place: &Place, image: Image) -> Self {
-        let running = Arc::<Mutex<BTreeMap<String, Child>>>::default();
+        let running = Arc::new(Mutex::new(Some(BTreeMap::new())));
         let node = Node {
             api: place.api.clone(),
             cluster: place.cluster.clone(),
@@ -76,7 +82,9 @@ impl Kubelet {
                 let is_gone =
                     what == "DELETED" || pod["metadata"].get("deletionTimestamp").is_some();
                 if is_gone {
-                    if let Some(mut child) = node.running.lock().unwrap().remove(&uid) {
+                    let mut running = node.running.lock().unwrap();
+                    let child = running.as_mut().and_then(|running| running.remove(&uid));
+                    if let Some(mut child) = child {
                         terminate(&child);
                         std::thread::spawn(move || child.wait());
                     }
@@ -90,6 +98,18 @@ impl Kubelet {
         });
         Self { watching, running }
     }
+
+    /// What kills everything that runs now, as a node without memory would.
+    pub fn killer(&self) -> impl Fn() + Send + 'static {
+        let running = self.running.clone();
+        move || {
+            let mut running = running.lock().unwrap();
+            for child in running.iter_mut().flat_map(BTreeMap::values_mut) {
+                // It may have ended already.
+                let _ = child.kill();
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -98,7 +118,7 @@ struct Node {
     /// The server, as a kubeconfig says it.
     cluster: Value,
     image: Image,
-    running: Arc<Mutex<BTreeMap<String, Child>>>,
+    running: Arc<Mutex<Running>>,
 }
 
 impl Node {
@@ -114,7 +134,7 @@ impl Node {
         self.report(pod, "Running", &json!({"running": {"startedAt": began}}))
             .await;
         let code = self.execute(pod, main, folder.path()).await;
-        // Deleted meanwhile: nobody is left to report to.
+        // Deleted or stopped meanwhile: nobody is left to report to.
         let Some(code) = code else { return };
         results.leave(code, &outputs(pod, folder.path())).await;
         let (phase, reason) = match code {
@@ -128,7 +148,8 @@ impl Node {
         self.report(pod, phase, &state).await;
     }
 
-    /// Runs the command; its exit code, or nothing if its pod was deleted.
+    /// Runs the command; its exit code, or nothing if its pod was deleted or the kubelet
+    /// has stopped.
     async fn execute(&self, pod: &Value, container: &Value, folder: &Path) -> Option<i32> {
         let words = [&container["command"], &container["args"]];
         let words: Vec<&str> = words
@@ -177,13 +198,19 @@ impl Node {
             command.env("PIPEWRIGHT_REPORT", path);
         }
         let uid = text(pod, "/metadata/uid").to_owned();
-        let child = command.spawn().unwrap();
-        self.running.lock().unwrap().insert(uid.clone(), child);
+        {
+            let mut running = self.running.lock().unwrap();
+            let child = |running: &mut BTreeMap<_, _>| {
+                running.insert(uid.clone(), command.spawn().unwrap());
+            };
+            running.as_mut().map(child)?;
+        }
         let mut deadline = pod["spec"]["activeDeadlineSeconds"].as_u64();
         let began = Instant::now();
         loop {
             let status = {
                 let mut running = self.running.lock().unwrap();
+                let running = running.as_mut()?;
                 let child = running.get_mut(&uid)?;
                 if deadline.is_some_and(|seconds| began.elapsed().as_secs() >= seconds) {
                     terminate(child);
@@ -266,10 +293,15 @@ impl Results {
         let completed = json!({"metadata": {"labels": {
             "workflows.argoproj.io/report-outputs-completed": "true",
         }}});
+        let path = self.own.path("WorkflowTaskResult", &self.name);
         for patch in [outputs, completed] {
-            self.own
-                .merge("WorkflowTaskResult", &self.name, &patch, "argoexec")
-                .await;
+            match self.own.ask(Method::PATCH, &path, MERGE, &patch).await {
+                Ok(_) => {}
+                // Argo deletes it when the Workflow has ended, which a deadline does before its
+                // pods. The pod ends like any other.
+                Err(status) if status.code == 404 => return,
+                Err(status) => panic!("{path}: {status:?}"),
+            }
         }
     }
 }

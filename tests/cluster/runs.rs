@@ -2,6 +2,7 @@
 //! comes back. They need a cluster without another kubelet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pipewright::edges::cluster::{ClusterError, Deleted, Phase, Run, Submitted};
@@ -11,7 +12,8 @@ use pipewright::sync::{Outcome, RunReport};
 use serde_json::{Value, json};
 
 use crate::api::{items, text};
-use crate::apply::{apply, manifests};
+use crate::apply::{apply, manifests, manifests_of};
+use crate::common::repository;
 use crate::controller::Controller;
 use crate::kubelet::{Kubelet, script};
 use crate::place::{Place, on_both};
@@ -82,7 +84,7 @@ async fn the_schedule_fires_the_program_copies_and_its_report_comes_back() {
         ("orders", "orders", "orders")
     );
     let report = RunReport::from_json(&run.report.unwrap()).unwrap();
-    assert_eq!(report.totals.rows, 3, "{report:?}");
+    assert_eq!(report.totals.rows, 4, "{report:?}");
     assert!(
         report
             .tables
@@ -90,7 +92,7 @@ async fn the_schedule_fires_the_program_copies_and_its_report_comes_back() {
             .all(|table| table.result == Outcome::Copied),
         "{report:?}"
     );
-    assert_eq!(shop::rows(&google), (Some(2), Some(1)));
+    assert_eq!(shop::rows(&google), (Some(3), Some(1)));
     assert_eq!(pods(&place, name).await, 1);
 
     let cron = place
@@ -278,4 +280,70 @@ async fn the_controller_keeps_quiet_about_what_it_refuses() {
         let live = place.api.get(CRON, text(manifest, "/metadata/name")).await;
         assert_eq!(live.get("status"), None, "{live:#}");
     }
+}
+
+/// What it refuses is in its log alone, and so is what it takes: the log of a cluster that
+/// `tests/cluster/up` started.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_finding_is_taken_by_the_controller() {
+    let place = Place::real().await;
+    let Some(cluster) = std::env::var_os("PIPEWRIGHT_CLUSTER") else {
+        return println!("runs: this cluster does not say what its controller takes");
+    };
+    let mut files = repository();
+    files.retain(|path, _| path.starts_with("policies/"));
+    let odd = [
+        ("*/5 * * * *", "asia/tokyo"),
+        ("0 0 29 2 *", "Etc/GMT+12"),
+        (
+            "15,45 1-5 * jan-mar MON",
+            "America/Argentina/ComodRivadavia",
+        ),
+        ("@monthly", "EST5EDT"),
+        ("0 0 31 2 */2", "Factory"),
+        ("0 0 30/1 */2 *", "GMT0"),
+        ("0-59/70 5/4 ? ? ?/1", "Antarctica/Troll"),
+        ("00 007 * * 0", "UTC"),
+    ];
+    for (number, (schedule, timezone)) in odd.into_iter().enumerate() {
+        let text = format!(
+            "bq_project_id: acme-orders\nbq_connection_id: orders-db\nbq_dataset_name: dataplatform_d{number}\n\
+             service_name: {service}\ndb_catalog_name: '{{{{a}}}}'\ndb_schema_name: $$(PATH)\n\
+             schedule: '{schedule}'\ntimezone: {timezone}\ntables:\n  '{{{{workflow.name}}}}':\n    \
+             schedule: '@hourly'\n    where: note <> '{{{{=a}}}}'\n  'Größe \"x\"': {{where: note <> '$$'}}\n",
+            service = "s".repeat(63),
+        );
+        let name = format!("{}{number}", "p".repeat(42));
+        files.insert(format!("pipelines/{name}.yaml"), text);
+    }
+    let wanted = manifests_of(&files, &place.namespace);
+    let crons: Vec<&String> = wanted
+        .keys()
+        .filter(|(kind, _)| *kind == Kind::CronWorkflow)
+        .map(|(_, name)| name)
+        .collect();
+    assert_eq!(crons.len(), 2 * odd.len());
+    assert!(crons.iter().any(|name| name.len() == 52));
+    apply(&place, &wanted).await;
+
+    let log = std::path::PathBuf::from(cluster).join("logs/workflow-controller");
+    let taken = async {
+        loop {
+            let said = std::fs::read_to_string(&log).unwrap();
+            let of_here = said.lines().filter(|line| line.contains(&place.namespace));
+            let refused = |line: &&str| line.contains("invalid cron") || line.contains("could not");
+            let refused: Vec<&str> = of_here.clone().filter(refused).collect();
+            assert!(refused.is_empty(), "{refused:?}");
+            let is_taken = |name: &&String| {
+                let words = format!("CronWorkflow {}/{name} added", place.namespace);
+                of_here.clone().any(|line| line.contains(&words))
+            };
+            if crons.iter().all(is_taken) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let taken = tokio::time::timeout(Duration::from_secs(60), taken).await;
+    assert!(taken.is_ok(), "not all of {crons:?} were taken");
 }

@@ -14,7 +14,8 @@ const TOKEN: &str = "ya29.a-token";
 /// What the example's pipeline `orders` reads.
 const SHOP: &str = "
 CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO reader; SET search_path TO shop;
-CREATE TABLE items (id bigint PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'a'), (2, 'b');
+CREATE TABLE items (id bigint PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'a'), (2, 'b'),
+    (3, 'b$$');
 CREATE TABLE paid (id bigint PRIMARY KEY); INSERT INTO paid VALUES (7);
 GRANT SELECT ON ALL TABLES IN SCHEMA shop TO reader;";
 

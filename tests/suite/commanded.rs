@@ -4,7 +4,7 @@ use pipewright::command::CommandKey;
 use pipewright::plan::Plan;
 use pipewright::plan::approval::Reviewed;
 use pipewright::plan::approve::{Approval, ApprovedPlan, Held, Mandate, approve};
-use pipewright::plan::commanded::Commanded;
+use pipewright::plan::commanded::{Commanded, Names};
 
 use crate::common::repository;
 use crate::planning::{
@@ -18,6 +18,7 @@ fn apply(second: u64, actor: &str, plan: &Plan, pipeline: &str) -> Commanded {
             comment: second,
             line: 1,
         },
+        names: Names::Pipeline,
         pull: 9,
         actor: actor.into(),
         at: merged_at(second),
@@ -83,6 +84,58 @@ fn what_was_pushed_directly_is_applied_once_its_owner_names_the_digest() {
     world.apply(&approved, usize::MAX);
     let again = world.plan(&default_branch(&pushed_directly()));
     assert!(!again.is_pending(&invoices));
+}
+
+#[test]
+fn one_of_the_house_confirms_what_is_over_its_budget() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let mut files = repository();
+    files.remove("pipelines/billing/invoices.yaml");
+    let limits = "limits: {prunes_per_apply: 2}\n";
+    files.insert("policies/defaults.yaml".into(), limits.into());
+    let plan = world.plan(&default_branch(&files));
+    let invoices = name("invoices");
+    let shown = digest_of(&plan, "invoices");
+    let pull = merged(6, "bert", &[("invoices", &shown)]);
+    let held = decided(&plan, vec![pull.clone()], vec![]);
+    assert!(matches!(held.held()[&invoices], Held::PruneBudget { .. }));
+    let over = held.over_budget().unwrap().clone();
+    assert_eq!(over.pipelines, [invoices.clone()].into());
+    let digest = over.digest.clone();
+    let confirm = |actor: &str, names, digest| Commanded {
+        names,
+        digest,
+        ..apply(50, actor, &plan, "invoices")
+    };
+    for not_enough in [
+        confirm("bert", Names::Prunes, digest.clone()),
+        confirm("dana", Names::Prunes, shown),
+        confirm("dana", Names::Pipeline, digest.clone()),
+    ] {
+        let held = decided(&plan, vec![pull.clone()], vec![not_enough]);
+        assert!(held.held().contains_key(&invoices), "{held:?}");
+    }
+    let confirmed = confirm("dana", Names::Prunes, digest.clone());
+    // It is no consent.
+    let held = decided(&plan, vec![], vec![confirmed.clone()]);
+    assert_eq!(held.held()[&invoices], Held::Unreviewed);
+
+    let approved = decided(&plan, vec![pull.clone()], vec![confirmed]);
+    assert_eq!(approved.held().get(&invoices), None);
+    let confirmed = approved.over_budget().unwrap();
+    assert_eq!(
+        (&confirmed.keys, confirmed.is_confirmed),
+        (&over.keys, true)
+    );
+    // What was begun goes on, although nobody is there who says it again.
+    world.apply(&approved, 4);
+    let plan = world.plan(&default_branch(&files));
+    assert!(plan.is_pending(&invoices));
+    let approved = decided(&plan, vec![pull], vec![]);
+    assert_eq!(approved.approved()[&invoices], Approval::Recorded);
+    world.apply(&approved, usize::MAX);
+    assert!(!world.plan(&default_branch(&files)).is_pending(&invoices));
 }
 
 #[test]

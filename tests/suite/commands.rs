@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::common::{repository, tree_of};
 
 const OWNER: &str = "lead-of-billing";
+const HOUSE: &str = "lead-of-data-platform";
 const CRM: &str = "bq_project_id: acme-billing\nbq_connection_id: billing-db\n\
 bq_dataset_name: dataplatform_crm\nservice_name: crm\ndb_catalog_name: billing\ndb_schema_name: crm\n";
 
@@ -238,6 +239,57 @@ async fn an_owner_applies_what_was_pushed_directly() {
     assert_eq!(reactions(&stage, number, id), ["eyes", "rocket"]);
     let said = replies(&stage, number, id).concat();
     assert!(said.contains(": applied: `crm`."), "{said}");
+}
+
+#[tokio::test]
+async fn one_of_the_house_confirms_a_large_removal() {
+    let (mut stage, _) = merged(CRM).await;
+    let defaults = repository()["policies/defaults.yaml"].clone();
+    let limits = defaults.replace("prunes_per_apply: 50", "prunes_per_apply: 2");
+    assert_ne!(limits, defaults);
+    let pushed = [Change::write("policies/defaults.yaml", limits)];
+    let pushed = stage.github.push_to_default("stranger", "strict", &pushed);
+    pushed.unwrap();
+    stage.settle().await.unwrap();
+    let removed = [Change::remove("pipelines/crm.yaml")];
+    let removed = stage
+        .github
+        .open_pull_request(OWNER, "no-crm", "No CRM", &removed);
+    let number = removed.unwrap();
+    stage.settle().await.unwrap();
+    let said = replies(&stage, number, 0).concat();
+    assert!(said.contains("confirms it by `/confirm`"), "{said}");
+    stage.github.merge(number, "stranger").unwrap();
+    stage.settle().await.unwrap();
+    let is_there = |stage: &Stage| {
+        stage
+            .kubernetes
+            .get("CronWorkflow", NAMESPACE, "crm")
+            .is_some()
+    };
+    assert!(is_there(&stage), "held");
+    let said = replies(&stage, number, 0).concat();
+    assert!(said.contains("`@acme/data-platform`"), "{said}");
+    assert!(said.contains("CronWorkflow `crm`"), "{said}");
+    let at = said.find("/confirm ").expect("the command to copy");
+    let at = at + said[at..].rfind("/confirm ").unwrap();
+    let command = &said[at..at + "/confirm ".len() + 64];
+
+    let id = comment(&mut stage, number, OWNER, command).await;
+    assert_eq!(reactions(&stage, number, id), ["confused"]);
+    let said = replies(&stage, number, id).concat();
+    assert!(said.contains("is for the owners of the house"), "{said}");
+    let other = format!("/confirm {}", "b".repeat(64));
+    let id = comment(&mut stage, number, HOUSE, &other).await;
+    let said = replies(&stage, number, id).concat();
+    assert!(said.contains("has not this digest now"), "{said}");
+    assert!(is_there(&stage));
+
+    let id = comment(&mut stage, number, HOUSE, command).await;
+    assert_eq!(reactions(&stage, number, id), ["eyes", "rocket"]);
+    let said = replies(&stage, number, id).concat();
+    assert!(said.contains(": applied: `crm`."), "{said}");
+    assert!(!is_there(&stage));
 }
 
 #[tokio::test]

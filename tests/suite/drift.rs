@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use pipewright::command::CommandKey;
 use pipewright::object::{Kind, ObjectKey};
-use pipewright::plan::Plan;
 use pipewright::plan::approve::{Approval, ApprovedPlan, Held, Mandate, approve};
-use pipewright::plan::commanded::Commanded;
+use pipewright::plan::commanded::{Commanded, Names};
 use pipewright::plan::drift::{Drift, Left};
-use pipewright::plan::steps::Write;
+use pipewright::plan::steps::{Step, Write};
+use pipewright::plan::{Action, Plan};
 use serde_json::json;
 
 use crate::common::repository;
@@ -49,7 +49,9 @@ fn edited(files: &Files) -> (World, Plan) {
 fn applied(approved: &ApprovedPlan) -> BTreeSet<String> {
     let steps = approved.steps().iter();
     let applied = steps.filter_map(|step| match &step.write {
-        Write::Apply { kind, name, .. } => Some(format!("{} {name}", kind.as_str())),
+        Write::Apply { kind, name, .. } | Write::Replace { kind, name, .. } => {
+            Some(format!("{} {name}", kind.as_str()))
+        }
         _ => None,
     });
     applied.collect()
@@ -87,6 +89,58 @@ fn an_edit_is_told_with_its_manager_and_mended() {
         applied(&approved),
         ["CronWorkflow orders".to_owned()].into()
     );
+}
+
+#[test]
+fn what_can_not_be_changed_is_made_again() {
+    let mut world = world();
+    settle(&mut world, &repository());
+    let live = &mut world.observed.kubernetes.objects;
+    let find = |kind| {
+        let mut keys = live.keys();
+        keys.find(|(one, _)| *one == kind).unwrap().clone()
+    };
+    let (binding, semaphore) = (find(Kind::RoleBinding), find(Kind::ConfigMap));
+    live.get_mut(&binding).unwrap()["roleRef"]["name"] = json!("an-older-one");
+    let frozen = live.get_mut(&semaphore).unwrap();
+    frozen["immutable"] = json!(true);
+    frozen["data"]["runs"] = json!("99");
+    let plan = world.plan(&default_branch(&repository()));
+    let reasons: Vec<_> = plan
+        .changes
+        .iter()
+        .filter_map(|(key, change)| match &change.action {
+            Action::Replace { fields, why } => {
+                let fields: Vec<&str> = fields.iter().map(|one| one.field.as_str()).collect();
+                Some((key.to_string(), fields.join(", "), *why))
+            }
+            _ => None,
+        })
+        .collect();
+    let wanted = |key: &(Kind, String), field: &str, why| {
+        (
+            format!("{} {}", key.0.as_str(), key.1),
+            field.to_owned(),
+            why,
+        )
+    };
+    assert_eq!(
+        reasons,
+        [
+            wanted(
+                &binding,
+                "roleRef.name",
+                "a binding's role can not be changed"
+            ),
+            wanted(&semaphore, "data.runs", "somebody has made it immutable"),
+        ]
+    );
+    let approved = decided(&plan, &[], vec![]);
+    let replaced = |step: &&Step| matches!(step.write, Write::Replace { .. });
+    assert_eq!(approved.steps().iter().filter(replaced).count(), 2);
+    world.apply(&approved, usize::MAX);
+    let plan = world.plan(&default_branch(&repository()));
+    assert!(!plan.changes.values().any(|change| change.action.is_write()));
 }
 
 #[test]
@@ -148,6 +202,7 @@ fn where_the_house_only_wants_to_know_an_owner_has_the_word() {
             comment: 50,
             line: 1,
         },
+        names: Names::Pipeline,
         pull: 9,
         actor: actor.into(),
         at: merged_at(50),

@@ -149,6 +149,11 @@ impl World {
                 name,
                 manifest,
                 ..
+            }
+            | Write::Replace {
+                kind,
+                name,
+                manifest,
             } => {
                 let mut live = manifest.clone();
                 live["metadata"]["managedFields"] = json!([{

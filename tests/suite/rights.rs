@@ -273,16 +273,19 @@ fn told(read: &Read, commands: &[&str]) -> String {
 fn everybody_every_command_every_state() {
     let read = Read::of(&tree_of(&files()), &["orders"]);
     let apply = format!("/apply {}", "a".repeat(64));
+    let confirm = format!("/confirm {}", "a".repeat(64));
     let commands = [
         "/plan",
         &apply,
+        &confirm,
         "/rerun orders",
         "/rerun stock",
         "/rerun parts",
         "/status",
         "/help",
     ];
-    insta::assert_snapshot!(told(&read, &commands).replace(&apply, "/apply"), @r##"
+    let told = told(&read, &commands).replace(&confirm, "/confirm");
+    insta::assert_snapshot!(told.replace(&apply, "/apply"), @r##"
     /plan: open
         allowed
             author, fork's author, code owner, writer
@@ -308,6 +311,7 @@ fn everybody_every_command_every_state() {
             bot
     /plan: edited
     /apply: edited
+    /confirm: edited
     /rerun orders: edited
     /rerun stock: edited
     /rerun parts: edited
@@ -335,6 +339,29 @@ fn everybody_every_command_every_state() {
             bot
     /apply: merged elsewhere
         `/apply` is for pull requests into the default branch, and this one leads to another.
+            author, fork's author, owner, team member, code owner, reading code owner, project owner, house owner, writer, reader
+        commands are for people with read access to this repository, and you have none.
+            stranger
+        no command
+            bot
+    /confirm: open, closed, open elsewhere
+        `/confirm` is for merged pull requests, and this one is not merged.
+            author, fork's author, owner, team member, code owner, reading code owner, project owner, house owner, writer, reader
+        commands are for people with read access to this repository, and you have none.
+            stranger
+        no command
+            bot
+    /confirm: merged
+        `/confirm` is for the owners of the house (`@acme/house`), and you are none of them.
+            author, fork's author, owner, team member, code owner, reading code owner, project owner, writer, reader
+        allowed
+            house owner
+        commands are for people with read access to this repository, and you have none.
+            stranger
+        no command
+            bot
+    /confirm: merged elsewhere
+        `/confirm` is for pull requests into the default branch, and this one leads to another.
             author, fork's author, owner, team member, code owner, reading code owner, project owner, house owner, writer, reader
         commands are for people with read access to this repository, and you have none.
             stranger

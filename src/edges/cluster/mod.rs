@@ -4,6 +4,7 @@
 //! off: whoever calls knows which attempt is worth another, and when.
 
 mod cache;
+mod check;
 mod claim;
 mod error;
 mod lease;
@@ -21,7 +22,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Api, DynamicObject, ListParams};
+use kube::api::{Api, DynamicObject};
 use kube::config::KubeConfigOptions;
 use kube::core::ApiResource;
 use kube::{Client, Config};
@@ -40,9 +41,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// A watch may be silent for a minute: then the server sends a bookmark.
 const WATCH_TIMEOUT: Duration = Duration::from_secs(150);
-
-/// The first version of Argo Workflows that has everything we render.
-const ARGO_NEEDED: &str = "Argo Workflows 3.6 or later";
 
 /// Where the cluster's address and our credentials come from.
 #[derive(Clone)]
@@ -118,46 +116,6 @@ impl Cluster {
         })
     }
 
-    /// What must be true before anything is done here: the namespace exists, and its
-    /// CronWorkflows can be listed. Two requests.
-    ///
-    /// # Errors
-    /// If it is not so. Argo's version itself is not asked for: that takes rights on the
-    /// whole cluster.
-    pub async fn check(&self) -> Result<(), ClusterError> {
-        let namespaces: Api<DynamicObject> = Api::all_with(
-            self.client.clone(),
-            &ApiResource {
-                group: String::new(),
-                version: "v1".to_owned(),
-                api_version: "v1".to_owned(),
-                kind: "Namespace".to_owned(),
-                plural: "namespaces".to_owned(),
-            },
-        );
-        let attempt = format!("read the namespace {}", self.namespace);
-        if let Err(error) = namespaces.get(&self.namespace).await {
-            return Err(ClusterError::classify(&attempt, error));
-        }
-        let kind = Kind::CronWorkflow;
-        let attempt = format!("list {}s", kind.as_str());
-        let one = ListParams::default().limit(1);
-        match self.api(kind).list(&one).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(match ClusterError::classify(&attempt, error) {
-                ClusterError::Missing { attempt, message } => ClusterError::Missing {
-                    attempt,
-                    message: format!(
-                        "{message}; {} of {} comes with {ARGO_NEEDED}",
-                        kind.as_str(),
-                        kind.api_version()
-                    ),
-                },
-                error => error,
-            }),
-        }
-    }
-
     fn api(&self, kind: Kind) -> Api<DynamicObject> {
         api(&self.client, &self.namespace, kind)
     }
@@ -185,47 +143,8 @@ fn resource(kind: Kind) -> ApiResource {
 mod tests {
     use serde_json::json;
 
-    use super::testing::{cluster, kubeconfig, missing};
+    use super::testing::{cluster, kubeconfig};
     use super::*;
-
-    #[tokio::test]
-    async fn the_check_asks_for_the_namespace_and_the_kind() {
-        let (cluster, server) = cluster(|_, uri| match uri {
-            "/api/v1/namespaces/data" => (200, json!({"metadata": {"name": "data"}})),
-            _ => (200, json!({"metadata": {}, "items": []})),
-        })
-        .await;
-        cluster.check().await.unwrap();
-        let uris: Vec<String> = server.wire().traffic().into_iter().map(|e| e.uri).collect();
-        assert_eq!(
-            uris,
-            [
-                "/api/v1/namespaces/data",
-                "/apis/argoproj.io/v1alpha1/namespaces/data/cronworkflows?&limit=1",
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn a_cluster_without_argo_is_told_what_it_needs() {
-        let (cluster, _server) = cluster(|_, uri| match uri {
-            "/api/v1/namespaces/data" => (200, json!({"metadata": {"name": "data"}})),
-            _ => (404, json!("404 page not found")),
-        })
-        .await;
-        let error = cluster.check().await.unwrap_err();
-        assert!(matches!(error, ClusterError::Missing { .. }), "{error:?}");
-        assert!(error.to_string().contains("3.6 or later"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_namespace_that_is_not_there() {
-        let (cluster, server) = cluster(|_, _| (404, missing("namespaces", "data"))).await;
-        let error = cluster.check().await.unwrap_err();
-        assert!(matches!(error, ClusterError::Missing { .. }), "{error:?}");
-        assert!(error.to_string().contains("read the namespace data"));
-        assert_eq!(server.wire().traffic().len(), 1);
-    }
 
     #[tokio::test]
     async fn a_failure_is_not_retried_here() {

@@ -12,6 +12,9 @@ use crate::object::Kind;
 use crate::plan::steps::Force;
 use crate::render::{APPLY_SET_LABEL, MANAGER, apply_set};
 
+/// How often an object that changes meanwhile is looked at, to delete it.
+const TRIES: u32 = 5;
+
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deleted {
@@ -62,11 +65,24 @@ impl Cluster {
 
     /// Deletes an object of ours, as it was seen by this very call. A CronWorkflow takes
     /// its running Workflows with it, so it is suspended first and goes only when idle.
+    /// Argo writes into its status at its own time, so a version that has changed is looked
+    /// at again a few times.
     ///
     /// # Errors
-    /// [`ClusterError::NotOurs`] without our label, or if we never applied it; [`ClusterError::Changed`] if somebody
-    /// was faster; and whatever else the cluster says.
+    /// [`ClusterError::NotOurs`] without our label, or if we never applied it;
+    /// [`ClusterError::Changed`] if somebody is faster every time; and whatever else the
+    /// cluster says.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
+        let mut tries = 1;
+        loop {
+            match self.delete_as_seen(kind, name).await {
+                Err(ClusterError::Changed { .. }) if tries < TRIES => tries += 1,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn delete_as_seen(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
         let attempt = format!("delete {} {name}", kind.as_str());
         let api = self.api(kind);
         let writing = self.cache.writing(kind, name);

@@ -13,6 +13,7 @@ use crate::command::{CommandLine, Refused, parse};
 use crate::name::PipelineName;
 use crate::plan::Plan;
 use crate::plan::approve::{ApprovedPlan, Mandate, Refusal, approve};
+use crate::plan::commanded::Names;
 use crate::plan::outcome::{Outcome, Outcomes};
 use crate::sync::{
     CopyMode, Failure, LONGEST_REPORT, Outcome as TableOutcome, Persistence, RunReport, RunResult,
@@ -105,6 +106,7 @@ fn digest(plan: &Plan, name: &str) -> crate::name::Digest {
 fn applied_at(plan: &Plan, approved: &ApprovedPlan, name: &str, end: &Outcome) -> String {
     let steps = approved.steps().iter();
     apply_reply(&Asked {
+        names: Names::Pipeline,
         pull: 12,
         digest: &digest(plan, name),
         commit: &commit('c'),
@@ -144,6 +146,7 @@ fn help() {
     |---|---|---|
     | `/plan` | plans this open pull request again | its author, and people with write access |
     | `/apply <digest>` | approves what is held at exactly this digest, on a merged pull request | the owners whose consent it needs |
+    | `/confirm <digest>` | lets through what would prune more than the house allows at once, if it is exactly this, on a merged pull request | the house's owners |
     | `/rerun [pipeline ...] [tables=a,b]` | runs now what is on the default branch: the named pipelines, or those of this pull request; all tables, or the named ones | the pipeline's owners: those in its file, else its code owners with write access, else the owners of its connection's project; the house's owners |
     | `/status` | says how the pipelines of this pull request are, and how they ran last | people with read access |
     | `/help` | shows this | people with read access |
@@ -237,6 +240,7 @@ fn an_apply_tells_what_became_of_the_digest() {
     assert!(reply.contains("| `orders` | **failed:**"), "{reply}");
     let other = crate::name::Digest::of(b"other");
     let reply = apply_reply(&Asked {
+        names: Names::Pipeline,
         pull: 12,
         digest: &other,
         commit: &commit('c'),
@@ -265,6 +269,7 @@ fn what_was_applied_at_a_digest_is_not_forgotten() {
     };
     let approved = approve(&plan, &mandate).unwrap();
     let reply = apply_reply(&Asked {
+        names: Names::Pipeline,
         pull: 12,
         digest: &named,
         commit: &commit('c'),

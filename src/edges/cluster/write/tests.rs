@@ -1,5 +1,8 @@
 //! Applying and deleting, against canned answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use axum::http::Method;
 
 use super::super::testing::{body, cluster, missing};
@@ -153,6 +156,38 @@ async fn an_idle_cron_workflow_goes_as_it_was_seen_last() {
         sent["preconditions"],
         json!({"uid": "u1", "resourceVersion": "6"})
     );
+}
+
+#[tokio::test]
+async fn one_that_argo_writes_to_meanwhile_is_looked_at_again() {
+    // The version that a deletion needs, each time it is tried; the last one does not come.
+    for needed in [7, 10, 11] {
+        let seen = Arc::new(AtomicU32::new(6));
+        let (cluster, server) = cluster(move |method, uri| match *method {
+            Method::GET if lists_runs(uri) => (200, no_runs()),
+            Method::GET => {
+                let version = seen.fetch_add(1, Ordering::Relaxed).to_string();
+                (200, live(&version, json!({"suspend": true}), json!({})))
+            }
+            _ if seen.load(Ordering::Relaxed) > needed => (200, deleted()),
+            _ => {
+                let message = "the object has been modified";
+                let status = json!({"code": 409, "reason": "Conflict", "message": message});
+                (409, status)
+            }
+        })
+        .await;
+        let outcome = cluster.delete(Kind::CronWorkflow, "orders").await;
+        if needed == 11 {
+            assert!(matches!(outcome, Err(ClusterError::Changed { .. })));
+        } else {
+            assert_eq!(outcome.unwrap(), Deleted::Gone);
+        }
+        let traffic = server.wire().traffic();
+        let last = body(traffic.last().unwrap());
+        let version = needed.min(10).to_string();
+        assert_eq!(last["preconditions"]["resourceVersion"], version);
+    }
 }
 
 #[tokio::test]

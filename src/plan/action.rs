@@ -40,6 +40,7 @@ pub(super) fn action(
             match observed.kubernetes.objects.get(&(*kind, name.clone())) {
                 None => Action::Create,
                 Some(live) => {
+                    let live = &*live.value();
                     let fields = compare::differences(desired, live, MANAGER);
                     let resource_version = live
                         .pointer("/metadata/resourceVersion")
@@ -107,10 +108,11 @@ pub(super) fn is_foreign(key: &ObjectKey, observed: &Observed) -> bool {
             .objects
             .get(&(*kind, name.clone()))
             .is_some_and(|live| {
+                let live = live.value();
                 let label = live
                     .pointer("/metadata/labels")
                     .and_then(|labels| labels.get(APPLY_SET_LABEL));
-                label.is_none() || !is_applied_by_us(live)
+                label.is_none() || !is_applied_by_us(&live)
             }),
         _ => exists(key, observed),
     }

@@ -98,7 +98,7 @@ fn exist(observed: &mut Observed, key: &ObjectKey, object: &Object) {
             observed
                 .kubernetes
                 .objects
-                .insert((*kind, name.clone()), live);
+                .insert((*kind, name.clone()), live.into());
         }
         (ObjectKey::ServiceAccount(account), _) => {
             google.accounts.insert(account.clone(), Seen::Found(()));

@@ -14,7 +14,7 @@ use crate::snapshot::RepoPath;
 use super::access::{Access, holders};
 use super::action::{action, is_foreign, release};
 use super::drift::Drift;
-use super::observed::{Observed, Questions};
+use super::observed::{Live, Observed, Questions};
 use super::record::{How, Record};
 use super::{
     Action, Change, Intent, NEEDED_ELSEWHERE, PipelinePlan, Plan, access, digest, inventory, verify,
@@ -115,7 +115,7 @@ pub fn plan(proposal: &Proposal, observed: &Observed) -> Plan {
         policies: proposal.policies.clone(),
         empty_tree: proposal.desired.pipelines.is_empty() && proposal.desired.blocked.is_empty(),
         records: records.clone(),
-        parent: parent(observed).cloned(),
+        parent: parent(observed),
     }
 }
 
@@ -146,7 +146,8 @@ fn drifted(
                 Action::Create => Drift::Gone,
                 Action::Configure { fields, .. } | Action::Replace { fields, .. } => {
                     let fields = fields.iter().map(|change| &change.field);
-                    Drift::of(fields, live.unwrap_or(&Value::Null), MANAGER)
+                    let live = live.map(Live::value).unwrap_or_default();
+                    Drift::of(fields, &live, MANAGER)
                 }
                 _ => return None,
             };
@@ -155,9 +156,10 @@ fn drifted(
         .collect()
 }
 
-fn parent(observed: &Observed) -> Option<&serde_json::Value> {
+fn parent(observed: &Observed) -> Option<Value> {
     let key = (Kind::ConfigMap, inventory::PARENT.to_owned());
-    observed.kubernetes.objects.get(&key)
+    let live = observed.kubernetes.objects.get(&key);
+    live.map(|live| live.value().into_owned())
 }
 
 /// What one pipeline lets go and another one holds stays.

@@ -1,6 +1,10 @@
 //! What is there: everything that a plan needs of the world, read before it is made.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::name::{
     ConnectionName, DatasetId, InstanceName, Location, PgName, PipelineName, ProjectId,
@@ -20,10 +24,41 @@ pub struct Observed {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Kubernetes {
     /// Live objects by kind and name: those that carry our label, and those we want to write.
-    pub objects: BTreeMap<(Kind, String), serde_json::Value>,
+    pub objects: BTreeMap<(Kind, String), Live>,
     pub records: BTreeMap<PipelineName, Record>,
     /// Records that can not be read: name of the ConfigMap, and why.
     pub broken_records: BTreeMap<String, String>,
+}
+
+/// A live object. Thousands of them stay the bytes that they came as until somebody looks: a
+/// tree of values takes ten times the room.
+#[derive(Debug, Clone)]
+pub enum Live {
+    Read(Value),
+    /// Its JSON.
+    Unread(Arc<[u8]>),
+}
+
+impl Live {
+    /// What it is; of bytes that are no JSON, which nobody makes, nothing.
+    pub fn value(&self) -> Cow<'_, Value> {
+        match self {
+            Self::Read(value) => Cow::Borrowed(value),
+            Self::Unread(bytes) => Cow::Owned(serde_json::from_slice(bytes).unwrap_or_default()),
+        }
+    }
+}
+
+impl From<Value> for Live {
+    fn from(value: Value) -> Self {
+        Self::Read(value)
+    }
+}
+
+impl PartialEq for Live {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
 }
 
 /// The Google objects that the plan asked about.

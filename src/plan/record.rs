@@ -65,6 +65,7 @@ pub enum By {
 pub struct Applied {
     /// Digest of the pipeline as it is when nothing is left to prune or adopt.
     pub digest: Digest,
+    /// The first commit at which it was applied like this.
     pub commit: CommitSha,
 }
 

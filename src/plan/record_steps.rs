@@ -94,10 +94,14 @@ fn end(
         let mut record = begun.clone();
         record.keys = list(&pipeline.desired);
         record.approved.adopts = Vec::new();
-        record.applied = Some(Applied {
-            digest: pipeline.settled.clone(),
-            commit: commit.clone(),
-        });
+        // What is only mended is what it was: another commit alone is no reason to write.
+        let is_it = |applied: &Applied| applied.digest == pipeline.settled;
+        if !record.applied.as_ref().is_some_and(is_it) {
+            record.applied = Some(Applied {
+                digest: pipeline.settled.clone(),
+                commit: commit.clone(),
+            });
+        }
         let known = pipeline.record.as_ref();
         if known != Some(&begun) || known != Some(&record) {
             steps.push(step(Write::EndRecord(record)));

@@ -4,10 +4,11 @@
 //! is checked by. A pull request that changes them is still read for mistakes.
 
 mod defaults;
+mod input;
 mod rego;
 
 pub use defaults::{Defaults, OnDrift};
-pub use rego::{check, input};
+pub use rego::check;
 
 use crate::estate::{self, Estate};
 use crate::finding::{Finding, rule};

@@ -3,21 +3,20 @@
 //! In every package the rules `deny`, `violation` and `warn` are sets of messages, or of
 //! objects `{"msg": …, "key": …}` with `key` a JSON pointer into the pipeline's file, so
 //! that the finding lands on that line. `input` is one pipeline with its objects
-//! ([`input`]), `data.pipelines` all of them by name.
+//! ([`Input`]), `data.pipelines` all of them by name.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use regorus::utils::limits::ExecutionTimerConfig;
-use regorus::{Engine, Value};
-use serde_json::json;
-
 use crate::finding::{Finding, Severity, Span, rule};
-use crate::pipeline::TableSelection;
 use crate::render::{Desired, Rendered};
 use crate::snapshot::RepoPath;
+use regorus::utils::limits::ExecutionTimerConfig;
+use regorus::{Engine, Value};
 
 use super::Policies;
+use super::input::{Input, LooksAt};
 
 /// A rule that takes longer denies. That is the one thing in the core that depends on
 /// the machine, and it can only make a plan stricter.
@@ -35,33 +34,41 @@ pub fn check(policies: &Policies, desired: &Desired) -> Vec<Finding> {
         // Broken policies hold everything up by themselves.
         return Vec::new();
     }
-    let pipelines: serde_json::Map<String, serde_json::Value> = desired
-        .pipelines
-        .iter()
-        .map(|(name, rendered)| (name.to_string(), input(rendered)))
-        .collect();
-    let data = json!({ "pipelines": pipelines });
-    let engine = match engine(&policies.rules) {
-        Ok(mut engine) => match engine.add_data_json(&data.to_string()) {
-            Ok(()) => engine,
-            Err(error) => return vec![policy_finding("policies/", &error.to_string())],
-        },
+    let mut engine = match engine(&policies.rules) {
+        Ok(engine) => engine,
         Err((path, error)) => return vec![policy_finding(&path, &error)],
     };
+    // Thousands of them are large, so they are kept only for rules that can look at them.
+    let mut all: BTreeMap<Value, Value> = BTreeMap::new();
+    let looks_at = LooksAt::of(policies.rules.iter().map(|(_, text)| text.as_str()));
+    if looks_at.all {
+        for (name, rendered) in &desired.pipelines {
+            if let Ok(value) = value(rendered, looks_at) {
+                all.insert(Value::from(name.as_str()), value);
+            }
+        }
+        let data = Value::from(BTreeMap::from([(
+            Value::from("pipelines"),
+            Value::from(all.clone()),
+        )]));
+        if let Err(error) = engine.add_data(data) {
+            return vec![policy_finding("policies/", &error.to_string())];
+        }
+    }
     let packages = match packages(&engine) {
         Ok(packages) => packages,
         Err(error) => return vec![policy_finding("policies/", &error)],
     };
     let mut findings = Vec::new();
     for (name, rendered) in &desired.pipelines {
-        let Some(input) = pipelines.get(name.as_str()) else {
-            continue;
+        let input = match all.get(&Value::from(name.as_str())) {
+            Some(value) => Ok(value.clone()),
+            None => value(rendered, looks_at),
         };
-        let mut engine = engine.clone();
-        let asked = engine
-            .set_input_json(&input.to_string())
-            .map_err(|error| error.to_string())
-            .and_then(|()| ask(&mut engine, &packages, rendered));
+        let asked = input.and_then(|input| {
+            engine.set_input(input);
+            ask(&mut engine, &packages, rendered)
+        });
         match asked {
             Ok(found) => findings.extend(found),
             Err(error) => findings.push(
@@ -78,43 +85,10 @@ pub fn check(policies: &Policies, desired: &Desired) -> Vec<Finding> {
     findings
 }
 
-/// What a rule sees of one pipeline: the article's keys, what the estate adds, and the objects.
-pub fn input(rendered: &Rendered) -> serde_json::Value {
-    let pipeline = &rendered.bound.pipeline;
-    let (target, excluded) = match &pipeline.tables {
-        TableSelection::All => (None, None),
-        TableSelection::Only(tables) => (Some(tables), None),
-        TableSelection::Except(tables) => (None, Some(tables)),
-    };
-    let objects: Vec<_> = rendered
-        .objects
-        .iter()
-        .map(|(key, object)| json!({ "key": key, "object": object }))
-        .collect();
-    json!({
-        "name": pipeline.name,
-        "path": pipeline.origin.path,
-        "bq_project_id": pipeline.project,
-        "bq_connection_id": pipeline.connection.id,
-        "connection": rendered.bound.connection.to_string(),
-        "instance": rendered.bound.instance,
-        "identity": rendered.identity.google.email(),
-        "bq_dataset_name": pipeline.dataset,
-        "service_name": pipeline.service,
-        "db_catalog_name": pipeline.database,
-        "db_schema_name": pipeline.schema,
-        "target_tables": target,
-        "excluded_tables": excluded,
-        "schedule": rendered.bound.schedule,
-        "timezone": rendered.bound.timezone,
-        "location": rendered.bound.location,
-        "owners": pipeline.owners,
-        "readers": pipeline.readers,
-        "suspend": pipeline.suspend,
-        "description": pipeline.description,
-        "labels": pipeline.labels,
-        "objects": objects,
-    })
+fn value(rendered: &Rendered, looks_at: LooksAt) -> Result<Value, String> {
+    let input = Input::of(rendered, looks_at);
+    let text = serde_json::to_string(&input).map_err(|error| error.to_string())?;
+    Value::from_json_str(&text).map_err(|error| error.to_string())
 }
 
 /// What is wrong with the modules themselves.

@@ -139,7 +139,7 @@ fn put(observed: &mut Observed, key: &ObjectKey, object: &Object) {
             let mut live = manifest.clone();
             live["metadata"]["resourceVersion"] = json!("7");
             let objects = &mut observed.kubernetes.objects;
-            objects.insert((*kind, name.clone()), live);
+            objects.insert((*kind, name.clone()), live.into());
         }
         (ObjectKey::ServiceAccount(account), _) => {
             google.accounts.insert(account.clone(), Seen::Found(()));

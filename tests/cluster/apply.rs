@@ -52,7 +52,7 @@ pub async fn apply(place: &Place, wanted: &BTreeMap<(Kind, String), Value>) -> V
     let mut applied = Vec::new();
     for ((kind, name), manifest) in wanted {
         let live = seen.objects.get(&(*kind, name.clone()));
-        let changes = live.map(|live| differences(manifest, live, MANAGER));
+        let changes = live.map(|live| differences(manifest, &live.value(), MANAGER));
         if changes.is_some_and(|changes| changes.is_empty()) {
             continue;
         }

@@ -84,7 +84,8 @@ async fn what_others_do_is_noticed_and_what_we_do_is_not(place: &Place) {
         manifest["data"]["limit"] = json!(limit.to_string());
         bot.apply(semaphore.0, manifest, &Force::No).await.unwrap();
         let seen = bot.observe().await.unwrap();
-        assert_eq!(seen.objects[&semaphore]["data"]["limit"], limit.to_string());
+        let live = seen.objects[&semaphore].value();
+        assert_eq!(live["data"]["limit"], limit.to_string());
     }
     let (role, account) = (&("Role", "pipewright-run"), "ServiceAccount");
     let role = wanted.keys().find(|(kind, _)| kind.as_str() == role.0);

@@ -9,7 +9,7 @@ use pipewright::plan::commanded::{Commanded, Names};
 use pipewright::plan::drift::{Drift, Left};
 use pipewright::plan::steps::{Step, Write};
 use pipewright::plan::{Action, Plan};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::repository;
 use crate::model::World;
@@ -36,12 +36,14 @@ fn edited(files: &Files) -> (World, Plan) {
     let mut world = world();
     settle(&mut world, files);
     let key = (Kind::CronWorkflow, "orders".to_owned());
-    let cron = world.observed.kubernetes.objects.get_mut(&key).unwrap();
+    let live = world.observed.kubernetes.objects.get_mut(&key).unwrap();
+    let mut cron = live.value().into_owned();
     cron["spec"]["schedules"] = json!(["0 0 1 1 *"]);
     cron["metadata"]["managedFields"] = json!([{
         "manager": "kubectl-edit", "operation": "Update", "time": "2026-11-23T10:00:02Z",
         "fieldsV1": {"f:spec": {"f:schedules": {}}},
     }]);
+    *live = cron.into();
     let plan = world.plan(&default_branch(files));
     (world, plan)
 }
@@ -101,10 +103,19 @@ fn what_can_not_be_changed_is_made_again() {
         keys.find(|(one, _)| *one == kind).unwrap().clone()
     };
     let (binding, semaphore) = (find(Kind::RoleBinding), find(Kind::ConfigMap));
-    live.get_mut(&binding).unwrap()["roleRef"]["name"] = json!("an-older-one");
-    let frozen = live.get_mut(&semaphore).unwrap();
-    frozen["immutable"] = json!(true);
-    frozen["data"]["runs"] = json!("99");
+    let mut edit = |key, edit: &dyn Fn(&mut Value)| {
+        let live = live.get_mut(key).unwrap();
+        let mut value = live.value().into_owned();
+        edit(&mut value);
+        *live = value.into();
+    };
+    edit(&binding, &|live| {
+        live["roleRef"]["name"] = json!("an-older-one")
+    });
+    edit(&semaphore, &|live| {
+        live["immutable"] = json!(true);
+        live["data"]["runs"] = json!("99");
+    });
     let plan = world.plan(&default_branch(&repository()));
     let reasons: Vec<_> = plan
         .changes

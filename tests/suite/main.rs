@@ -44,6 +44,7 @@ mod reference;
 #[cfg(feature = "sandbox")]
 mod replicas;
 mod rights;
+mod rules;
 #[cfg(feature = "sandbox")]
 mod scenarios;
 #[cfg(feature = "sandbox")]

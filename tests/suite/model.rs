@@ -162,7 +162,7 @@ impl World {
                 self.observed
                     .kubernetes
                     .objects
-                    .insert((*kind, name.clone()), live);
+                    .insert((*kind, name.clone()), live.into());
             }
             Write::Delete { kind, name } => {
                 self.observed

@@ -635,8 +635,10 @@ fn a_copied_label_makes_nothing_ours() {
     // Somebody made the objects, from what they saw elsewhere: labels and all, but nobody
     // can say of a server that another one has applied them.
     let mut copied = other.observed.kubernetes.objects.clone();
-    for object in copied.values_mut() {
+    for live in copied.values_mut() {
+        let mut object = live.value().into_owned();
         object["metadata"]["managedFields"][0]["manager"] = "kubectl-create".into();
+        *live = object.into();
     }
     let mut world = world();
     world.observed.kubernetes.objects = copied;

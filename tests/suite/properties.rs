@@ -190,7 +190,7 @@ fn essence(world: &World) -> BTreeSet<String> {
         .kubernetes
         .objects
         .iter()
-        .map(|((kind, name), live)| format!("{kind:?} {name} {live}"));
+        .map(|((kind, name), live)| format!("{kind:?} {name} {}", live.value()));
     let grants = observed
         .google
         .policies
@@ -296,7 +296,7 @@ proptest! {
     fn a_strangers_objects_stay(merges in proptest::collection::vec(merge(), 1..4)) {
         let mut world = World::default();
         let theirs = (Kind::CronWorkflow, "theirs".to_owned());
-        world.observed.kubernetes.objects.insert(theirs.clone(), json!({"metadata": {"name": "theirs"}}));
+        world.observed.kubernetes.objects.insert(theirs.clone(), json!({"metadata": {"name": "theirs"}}).into());
         let project = Resource::Project("project-0".parse().unwrap());
         let pair = ("roles/bigquery.jobUser".to_owned(), "user:somebody@x.example".to_owned());
         world.observed.google.policies.insert(project.clone(), Seen::Found([pair.clone()].into()));

@@ -1,5 +1,7 @@
 //! Reading the namespace: what the watches hold, or else one list for each kind.
 
+use std::sync::Arc;
+
 use futures::future::join_all;
 use kube::ResourceExt as _;
 use kube::api::{DynamicObject, ListParams};
@@ -7,7 +9,7 @@ use serde_json::Value;
 
 use super::{Cluster, ClusterError, record};
 use crate::object::Kind;
-use crate::plan::observed::Kubernetes;
+use crate::plan::observed::{Kubernetes, Live};
 
 /// Objects per answer: what kubectl takes, so that no server is asked for more.
 const PAGE: u32 = 500;
@@ -22,14 +24,10 @@ impl Cluster {
     /// or to create.
     pub async fn observe(&self) -> Result<Kubernetes, ClusterError> {
         if let Some(kept) = self.cache.read() {
-            let objects = kept.into_iter().map(|((kind, name), bytes)| {
-                let object = serde_json::from_slice(&bytes);
-                object.map(|object| (kind, name, object))
-            });
-            // It was JSON when it was kept. If ever it is not, there are the lists.
-            if let Ok(objects) = objects.collect::<Result<Vec<_>, _>>() {
-                return Ok(sorted(objects));
-            }
+            let objects = kept.into_iter();
+            return Ok(sorted(
+                objects.map(|((kind, name), bytes)| (kind, name, bytes)),
+            ));
         }
         // All of them, even if one fails: a request that is cut off costs its connection.
         let lists = join_all(Kind::ALL.map(|kind| self.list(kind))).await;
@@ -37,7 +35,7 @@ impl Cluster {
         Ok(sorted(lists.into_iter().flatten()))
     }
 
-    async fn list(&self, kind: Kind) -> Result<Vec<(Kind, String, Value)>, ClusterError> {
+    async fn list(&self, kind: Kind) -> Result<Vec<(Kind, String, Arc<[u8]>)>, ClusterError> {
         let attempt = format!("list {}s", kind.as_str());
         let api = self.api(kind);
         let mut objects = Vec::new();
@@ -46,7 +44,8 @@ impl Cluster {
             let page = api.list(&parameters).await;
             let page = page.map_err(|error| ClusterError::classify(&attempt, error))?;
             for object in page.items {
-                objects.push(value(kind, object, &attempt)?);
+                let (kind, name, object) = value(kind, object, &attempt)?;
+                objects.push((kind, name, object.to_string().into_bytes().into()));
             }
             match page.metadata.continue_ {
                 Some(token) if !token.is_empty() => {
@@ -59,11 +58,17 @@ impl Cluster {
 }
 
 /// Records, and everything else.
-fn sorted(objects: impl IntoIterator<Item = (Kind, String, Value)>) -> Kubernetes {
+fn sorted(objects: impl IntoIterator<Item = (Kind, String, Arc<[u8]>)>) -> Kubernetes {
     let mut seen = Kubernetes::default();
-    for (kind, name, object) in objects {
-        if kind != Kind::ConfigMap || record::label(&object).is_none() {
-            seen.objects.insert((kind, name), object);
+    for (kind, name, bytes) in objects {
+        if kind != Kind::ConfigMap {
+            seen.objects.insert((kind, name), Live::Unread(bytes));
+            continue;
+        }
+        // It was JSON when it was kept.
+        let object = serde_json::from_slice(&bytes).unwrap_or_default();
+        if record::label(&object).is_none() {
+            seen.objects.insert((kind, name), Live::Read(object));
             continue;
         }
         match record::read(&name, &object) {
@@ -142,7 +147,7 @@ mod tests {
         assert_eq!(objects.len(), 1);
         assert_eq!(objects[0].0, (Kind::ConfigMap, "pw-main".to_owned()));
         assert_eq!(
-            objects[0].1,
+            *objects[0].1.value(),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
                 "name": "pw-main",
                 "managedFields": [{"manager": "pipewright", "operation": "Apply",

@@ -3,8 +3,8 @@
 //! KUBECONFIG names the cluster (`eval "$(tests/cluster/up)"` starts one). The program serves on
 //! it with simulated GitHub and Google; pull requests bring `PIPEWRIGHT_BENCH_PIPELINES` (600)
 //! pipelines, and then 1,000 times (`PIPEWRIGHT_BENCH_EDITS`) somebody edits, relabels or deletes
-//! one of their schedules, each at most twice, because the third time would be left. The last
-//! line holds the figures:
+//! one of their schedules, each at most twice, because the third time would be left, and not more
+//! often than GitHub takes comments. The last line holds the figures:
 //!
 //! - noticed: from the answer to the edit until the program's log tells of it;
 //! - healed: from the answer to the edit until a watch tells that the object is as before;
@@ -50,6 +50,9 @@ use place::Place;
 use serving::Serving;
 
 const EDITS: usize = 1000;
+/// Between two edits: the pull request hears of each, GitHub takes 80 comments a minute, and the
+/// lane waits for it before it looks at the next.
+const PAUSE: Duration = Duration::from_millis(760);
 /// How many one pull request brings: what one check run can show.
 const BATCH: usize = 500;
 const SCHEDULE: &str = "15 2 * * *";
@@ -101,6 +104,7 @@ async fn bench() {
     let (mut noticed, mut healed) = (Vec::new(), Vec::new());
     for edit in 0..edits {
         let name = pipeline(edit % pipelines);
+        tokio::time::sleep(PAUSE).await;
         let at = Instant::now();
         let acted = act(&place, &name, edit).await;
         noticed.push(serving.tells(&name).saturating_duration_since(acted));

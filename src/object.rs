@@ -1,8 +1,11 @@
 //! Objects: what is rendered for a plane, and the keys that tell them apart.
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer, ser};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::name::{ConnectionName, DatasetId, Location, ProjectId, Reader};
 
@@ -187,7 +190,7 @@ impl Member {
 #[serde(rename_all = "snake_case")]
 pub enum Object {
     /// A whole manifest, namespace included.
-    Kubernetes(serde_json::Value),
+    Kubernetes(Manifest),
     ServiceAccount {
         display_name: String,
     },
@@ -195,6 +198,39 @@ pub enum Object {
     Dataset {
         location: Location,
     },
+}
+
+/// A Kubernetes object as it shall be: JSON, keys sorted. It is text, because plans hold
+/// thousands of them and hand them on as they are: a tree of values takes ten times the room,
+/// and time to copy and to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest(Arc<str>);
+
+impl Manifest {
+    /// What it says.
+    pub fn value(&self) -> Value {
+        // It was made of one.
+        serde_json::from_str(&self.0).unwrap_or_default()
+    }
+}
+
+impl From<Value> for Manifest {
+    fn from(value: Value) -> Self {
+        Self(value.to_string().into())
+    }
+}
+
+impl fmt::Display for Manifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Serialize for Manifest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw: &RawValue = serde_json::from_str(&self.0).map_err(ser::Error::custom)?;
+        raw.serialize(serializer)
+    }
 }
 
 impl fmt::Display for Resource {

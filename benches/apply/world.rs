@@ -183,7 +183,7 @@ pub fn write(step: &Step) -> Option<Bare> {
         } => Some(Bare::Put {
             kind: kind.as_str().to_owned(),
             name: name.clone(),
-            manifest: manifest.clone(),
+            manifest: manifest.value(),
         }),
         Write::Delete { kind, name } => Some(Bare::Gone {
             kind: kind.as_str().to_owned(),

@@ -206,7 +206,7 @@ impl Told<'_> {
                 Action::Configure { .. } | Action::Replace { .. },
                 Some(Object::Kubernetes(before)),
                 Some(Object::Kubernetes(after)),
-            ) => diff::lines(before, after),
+            ) => diff::lines(&before.value(), &after.value()),
             _ => Vec::new(),
         }
     }

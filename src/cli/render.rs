@@ -103,7 +103,7 @@ fn document(key: &ObjectKey, object: &Object) -> Value {
     let google =
         |kind: &str, spec: Value| json!({ "apiVersion": "google", "kind": kind, "spec": spec });
     match (key, object) {
-        (_, Object::Kubernetes(manifest)) => manifest.clone(),
+        (_, Object::Kubernetes(manifest)) => manifest.value(),
         (ObjectKey::ServiceAccount(account), Object::ServiceAccount { display_name }) => google(
             "ServiceAccount",
             json!({ "email": account.email(), "displayName": display_name }),

@@ -41,7 +41,7 @@ pub(super) fn action(
                 None => Action::Create,
                 Some(live) => {
                     let live = &*live.value();
-                    let fields = compare::differences(desired, live, MANAGER);
+                    let fields = compare::differences(&desired.value(), live, MANAGER);
                     let resource_version = live
                         .pointer("/metadata/resourceVersion")
                         .and_then(Value::as_str)

@@ -90,9 +90,9 @@ fn exist(observed: &mut Observed, key: &ObjectKey, object: &Object) {
     let google = &mut observed.google;
     match (key, object) {
         (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest)) => {
-            let mut live = manifest.clone();
+            let mut live = manifest.value();
+            let owned = json!([{ "manager": MANAGER, "fieldsV1": fields(&live) }]);
             if let Some(metadata) = live.get_mut("metadata").and_then(Value::as_object_mut) {
-                let owned = json!([{ "manager": MANAGER, "fieldsV1": fields(manifest) }]);
                 metadata.insert("managedFields".to_owned(), owned);
             }
             observed

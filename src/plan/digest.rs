@@ -25,22 +25,34 @@ pub(super) struct Contents<'a> {
 
 /// Hashes canonical JSON: keys sorted, no spaces.
 pub(super) fn digest(contents: &Contents<'_>) -> Digest {
+    Digest::of(canonical(contents).as_bytes())
+}
+
+/// What [`serde_json::Value`] would write, without making values of manifests, which are
+/// canonical text already.
+fn canonical(contents: &Contents<'_>) -> String {
     let Contents {
         objects,
         prune,
         adopt,
         denies,
     } = contents;
-    let objects: Vec<_> = objects.iter().collect();
-    let text = json!({
-        "version": VERSION,
-        "objects": objects,
-        "prune": prune,
-        "adopt": adopt,
-        "denies": denies,
-    })
-    .to_string();
-    Digest::of(text.as_bytes())
+    let objects: Vec<String> = objects
+        .iter()
+        .map(|(key, object)| match object {
+            Object::Kubernetes(manifest) => {
+                format!(r#"[{},{{"kubernetes":{manifest}}}]"#, json!(key))
+            }
+            object => json!([key, object]).to_string(),
+        })
+        .collect();
+    format!(
+        r#"{{"adopt":{},"denies":{},"objects":[{}],"prune":{},"version":{VERSION}}}"#,
+        json!(adopt),
+        json!(denies),
+        objects.join(","),
+        json!(prune),
+    )
 }
 
 /// What is pruned at once, whatever pipelines it is of.
@@ -57,6 +69,42 @@ mod tests {
     fn maps_are_sorted_whatever_a_dependency_asks_of_serde_json() {
         let map = json!({"b": 1, "a": 2});
         assert_eq!(map.to_string(), r#"{"a":2,"b":1}"#);
+    }
+
+    #[test]
+    fn it_is_the_text_of_a_tree_of_values() {
+        let manifest = json!({"spec": {"b": [1, "\"\n\u{e9}"], "a": null}, "kind": "Role"});
+        let key = ObjectKey::Kubernetes {
+            kind: crate::object::Kind::Role,
+            name: "x".into(),
+        };
+        let account = crate::object::ServiceAccount {
+            project: "acme-orders".parse().unwrap(),
+            account: "sync".into(),
+        };
+        let made = Object::ServiceAccount {
+            display_name: "one \"two\"".into(),
+        };
+        let objects = BTreeMap::from([
+            (key.clone(), Object::Kubernetes(manifest.into())),
+            (ObjectKey::ServiceAccount(account), made),
+        ]);
+        let denies = BTreeSet::from(["no \"no\"".to_owned()]);
+        let prune = BTreeSet::from([key]);
+        let tree = json!({
+            "version": VERSION,
+            "objects": objects.iter().collect::<Vec<_>>(),
+            "prune": prune,
+            "adopt": BTreeSet::<ObjectKey>::new(),
+            "denies": denies,
+        });
+        let contents = Contents {
+            objects: &objects,
+            prune: &prune,
+            adopt: &BTreeSet::new(),
+            denies: &denies,
+        };
+        assert_eq!(canonical(&contents), tree.to_string());
     }
 
     #[test]

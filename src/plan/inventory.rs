@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::name::{CommitSha, Digest, PipelineName};
-use crate::object::Kind;
+use crate::object::{Kind, Manifest};
 use crate::render::{MANAGER, apply_set};
 
 use super::approve::ApprovedPlan;
@@ -36,7 +36,7 @@ pub const DIGEST: &str = "pipewright.dev/digest";
 /// A write of the parent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    pub manifest: Value,
+    pub manifest: Manifest,
     pub force: Force,
 }
 
@@ -151,7 +151,7 @@ fn entry(
     let manifest = parent(namespace, says);
     let Some(live) = live else {
         return Ok(Some(Entry {
-            manifest,
+            manifest: manifest.into(),
             force: Force::No,
         }));
     };
@@ -162,7 +162,7 @@ fn entry(
     let version = live.pointer("/metadata/resourceVersion");
     let version = version.and_then(Value::as_str).map(ToOwned::to_owned);
     Ok(Some(Entry {
-        manifest,
+        manifest: manifest.into(),
         force: version.map_or(Force::No, Force::OnVersion),
     }))
 }
@@ -213,7 +213,7 @@ mod tests {
 
     /// As a server keeps what was applied by us.
     fn kept(entry: Option<Entry>) -> Value {
-        let mut live = entry.unwrap().manifest;
+        let mut live = entry.unwrap().manifest.value();
         live["metadata"]["resourceVersion"] = json!("7");
         live["metadata"]["managedFields"] =
             json!([{"manager": MANAGER, "operation": "Apply", "fieldsV1": {"f:metadata": {}}}]);
@@ -267,7 +267,7 @@ mod tests {
         edited["metadata"]["annotations"][KINDS] = json!("Secret");
         edited["metadata"]["labels"] = json!({});
         let mended = before("data", Some(&edited)).unwrap().unwrap();
-        assert_eq!(mended.manifest, parent("data", said(&says).as_ref()));
+        assert_eq!(mended.manifest, parent("data", said(&says).as_ref()).into());
         assert_eq!(again(&edited, is), Some(mended));
     }
 

@@ -8,7 +8,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{CommitSha, Location, PipelineName};
-use crate::object::{Grant, Kind, Member, Object, ObjectKey, Resource, Role, ServiceAccount};
+use crate::object::{
+    Grant, Kind, Manifest, Member, Object, ObjectKey, Resource, Role, ServiceAccount,
+};
 
 use super::action::is_labelled;
 use super::approve::Approval;
@@ -48,14 +50,14 @@ pub enum Write {
     Apply {
         kind: Kind,
         name: String,
-        manifest: serde_json::Value,
+        manifest: Manifest,
         force: Force,
     },
     /// What can not be changed in place: it goes as [`Write::Delete`] does, and is made again.
     Replace {
         kind: Kind,
         name: String,
-        manifest: serde_json::Value,
+        manifest: Manifest,
     },
     Delete {
         kind: Kind,

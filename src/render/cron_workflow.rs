@@ -74,7 +74,7 @@ pub(super) fn objects(
                 kind: Kind::CronWorkflow,
                 name: cron.name,
             };
-            (key, Object::Kubernetes(manifest))
+            (key, Object::Kubernetes(manifest.into()))
         })
         .collect()
 }

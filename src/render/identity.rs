@@ -102,7 +102,7 @@ impl Identity {
             .map(|(kind, name, manifest)| {
                 (
                     ObjectKey::Kubernetes { kind, name },
-                    Object::Kubernetes(manifest),
+                    Object::Kubernetes(manifest.into()),
                 )
             })
             .chain([

@@ -230,7 +230,7 @@ fn manifests(moving: &[&(&ObjectKey, &Change, Fate<'_>)]) -> Option<String> {
             Some(Object::Kubernetes(manifest)) => Some(format!(
                 "{}:\n\n{}",
                 words::object(key),
-                diff::manifest(manifest)
+                diff::manifest(&manifest.value())
             )),
             _ => None,
         })

@@ -136,7 +136,7 @@ fn put(observed: &mut Observed, key: &ObjectKey, object: &Object) {
     let google = &mut observed.google;
     match (key, object) {
         (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest)) => {
-            let mut live = manifest.clone();
+            let mut live = manifest.value();
             live["metadata"]["resourceVersion"] = json!("7");
             let objects = &mut observed.kubernetes.objects;
             objects.insert((*kind, name.clone()), live.into());

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
-use crate::edges::cluster::{ClusterError, Deleted};
+use crate::edges::cluster::{ClusterError, Deleted, Wait};
 use crate::edges::google::{AccessEntry, DatasetRole, GoogleError, Grantee, NewDataset};
 use crate::name::PipelineName;
-use crate::object::{Member, Resource, Role};
+use crate::object::{Kind, Member, Resource, Role};
 use crate::plan::approve::ApprovedPlan;
 use crate::plan::outcome::{Outcome, Outcomes};
 use crate::plan::steps::{Force, Step, Write};
@@ -26,6 +27,9 @@ use super::pace::{Heard, Pace};
 
 /// What stands in the descriptions of what we make at Google.
 const MADE_BY: &str = "Made by Pipewright";
+/// How long what is deleted may be kept before it is a failure. Finalizers take seconds; the
+/// clocks of the server and of the bot may differ by some.
+const LONGEST_DELETION: SignedDuration = SignedDuration::from_mins(10);
 
 /// Carries out every Step.
 pub async fn apply(edges: &Edges, approved: &ApprovedPlan, clock: &Clock) -> Outcomes {
@@ -133,7 +137,7 @@ async fn write_again(edges: &Edges, step: &Step, clock: &Clock) -> anyhow::Resul
     let mut attempt = 1;
     loop {
         let began = clock.now();
-        let written = write(edges, &step.write).await;
+        let written = write(edges, &step.write, began).await;
         let took = Duration::try_from(clock.now().duration_since(began)).unwrap_or_default();
         pace(edges, &step.write).note(
             took,
@@ -164,7 +168,23 @@ fn passes(error: &anyhow::Error) -> bool {
     cluster || google
 }
 
-async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
+/// What is kept although it is deleted is waited for; after a while a person is asked for, and
+/// it is still looked at with every apply.
+fn waiting(kind: Kind, name: &str, Wait { why, since }: Wait, now: Timestamp) -> Outcome {
+    let Some(since) = since else {
+        return Outcome::Waiting(why);
+    };
+    if now.duration_since(since) < LONGEST_DELETION {
+        return Outcome::Waiting(format!("{why} since {since}"));
+    }
+    Outcome::Failed(format!(
+        "{why} since {since}, and whoever shall let it go does not: ask them, or take the \
+         finalizer away with `kubectl edit {} {name}`",
+        kind.as_str().to_lowercase()
+    ))
+}
+
+async fn write(edges: &Edges, write: &Write, now: Timestamp) -> anyhow::Result<Outcome> {
     let (cluster, google) = (&edges.cluster, &edges.google);
     match write {
         Write::BeginRecord(record) | Write::EndRecord(record) => cluster.put_record(record).await?,
@@ -225,21 +245,21 @@ async fn write(edges: &Edges, write: &Write) -> anyhow::Result<Outcome> {
         },
         Write::Apply {
             kind,
+            name,
             manifest,
             force,
-            ..
-        } => cluster.apply(*kind, manifest, force).await?,
+        } => cluster.apply(*kind, name, manifest, force).await?,
         Write::Replace {
             kind,
             name,
             manifest,
         } => match cluster.delete(*kind, name).await? {
-            Deleted::Gone => cluster.apply(*kind, manifest, &Force::No).await?,
-            Deleted::Waiting(why) => return Ok(Outcome::Waiting(why)),
+            Deleted::Gone => cluster.apply(*kind, name, manifest, &Force::No).await?,
+            Deleted::Waiting(wait) => return Ok(waiting(*kind, name, wait, now)),
         },
         Write::Delete { kind, name } => {
-            if let Deleted::Waiting(why) = cluster.delete(*kind, name).await? {
-                return Ok(Outcome::Waiting(why));
+            if let Deleted::Waiting(wait) = cluster.delete(*kind, name).await? {
+                return Ok(waiting(*kind, name, wait, now));
             }
         }
     }

@@ -68,7 +68,10 @@ async fn write(edges: &Edges, entry: Result<Option<Entry>, Foreign>, clock: &Clo
     let mut attempt = 1;
     loop {
         let Entry { manifest, force } = &entry;
-        let written = edges.cluster.apply(Kind::ConfigMap, manifest, force).await;
+        let written = edges
+            .cluster
+            .apply(Kind::ConfigMap, inventory::PARENT, manifest, force)
+            .await;
         let Err(error) = written else {
             return;
         };

@@ -26,13 +26,29 @@ pub struct Step {
     form: String,
     #[serde(default)]
     query: String,
+    /// How much of the object is to be told; everything, if nothing is said.
+    #[serde(default)]
+    part: Option<Part>,
     #[serde(default)]
     body: Value,
     /// Why the answers differ, and stay so.
     pub differs: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Part {
+    Metadata,
+}
+
 impl Step {
+    fn accept(&self) -> &'static str {
+        match self.part {
+            None => "application/json",
+            Some(Part::Metadata) => "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+        }
+    }
+
     fn kind(&self) -> &str {
         self.ask.split(' ').nth(1).unwrap()
     }
@@ -126,7 +142,8 @@ pub async fn play(api: &Api, steps: &[Step]) -> Vec<Value> {
         let path = format!("{}?{}", api.path(step.kind(), step.name()), step.query());
         let method = step.ask.split(' ').next().unwrap();
         let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let mut answer = match api.ask(method, &path, step.content(), &body).await {
+        let forms = [step.content(), step.accept()];
+        let mut answer = match api.ask_for(method, &path, forms, &body).await {
             Ok(object) => object,
             Err(status) => serde_json::to_value(status).unwrap(),
         };

@@ -63,6 +63,18 @@ impl Api {
         content: &str,
         body: &Value,
     ) -> Result<Value, Status> {
+        let form = [content, "application/json"];
+        self.ask_for(method, path, form, body).await
+    }
+
+    /// The forms are those of the body and of the answer.
+    pub async fn ask_for(
+        &self,
+        method: Method,
+        path: &str,
+        [content, accept]: [&str; 2],
+        body: &Value,
+    ) -> Result<Value, Status> {
         let bytes = match body {
             Value::Null => Vec::new(),
             body => body.to_string().into_bytes(),
@@ -71,6 +83,7 @@ impl Api {
             .method(method.clone())
             .uri(path)
             .header("content-type", content)
+            .header("accept", accept)
             .body(bytes)
             .unwrap();
         match self.client.request::<Value>(request).await {

@@ -10,6 +10,7 @@ use pipewright::proposal::propose;
 use pipewright::render::MANAGER;
 use serde_json::{Value, json};
 
+use crate::api::text;
 use crate::common::{house, repository, snapshot_of};
 use crate::place::{Place, on_both};
 
@@ -39,7 +40,7 @@ pub fn manifests_of(
         .into_iter()
         .filter_map(|(key, object)| match (key, object) {
             (ObjectKey::Kubernetes { kind, name }, Object::Kubernetes(manifest)) => {
-                Some(((*kind, name.clone()), manifest.clone()))
+                Some(((*kind, name.clone()), manifest.value()))
             }
             _ => None,
         });
@@ -56,7 +57,7 @@ pub async fn apply(place: &Place, wanted: &BTreeMap<(Kind, String), Value>) -> V
         if changes.is_some_and(|changes| changes.is_empty()) {
             continue;
         }
-        place.bot.apply(*kind, manifest, &Force::No).await.unwrap();
+        place.put(*kind, manifest, &Force::No).await.unwrap();
         applied.push(format!("{} {name}", kind.as_str()));
     }
     applied
@@ -115,10 +116,7 @@ async fn a_conflict_names_manager_and_field(place: &Place) {
         .await;
 
     let manifest = &wanted[&(Kind::CronWorkflow, "orders".to_owned())];
-    let refused = place
-        .bot
-        .apply(Kind::CronWorkflow, manifest, &Force::No)
-        .await;
+    let refused = place.put(Kind::CronWorkflow, manifest, &Force::No).await;
     let Err(ClusterError::Conflict { mut fields, .. }) = refused else {
         panic!("should be a conflict: {refused:?}");
     };
@@ -142,7 +140,7 @@ async fn a_conflict_names_manager_and_field(place: &Place) {
         .merge("CronWorkflow", "orders", &note, "kubectl-annotate")
         .await;
     let stale = Force::OnVersion(version);
-    let refused = place.bot.apply(Kind::CronWorkflow, manifest, &stale).await;
+    let refused = place.put(Kind::CronWorkflow, manifest, &stale).await;
     assert!(
         matches!(refused, Err(ClusterError::Changed { .. })),
         "{refused:?}"
@@ -151,8 +149,7 @@ async fn a_conflict_names_manager_and_field(place: &Place) {
     let version = live["metadata"]["resourceVersion"].as_str().unwrap();
     let seen = Force::OnVersion(version.to_owned());
     place
-        .bot
-        .apply(Kind::CronWorkflow, manifest, &seen)
+        .put(Kind::CronWorkflow, manifest, &seen)
         .await
         .unwrap();
     assert_eq!(apply(place, &wanted).await, [""; 0]);
@@ -190,10 +187,7 @@ async fn what_the_schema_does_not_know_is_refused(place: &Place) {
             .as_object_mut()
             .unwrap();
         parent.extend(value.as_object().unwrap().clone());
-        let refused = place
-            .bot
-            .apply(Kind::CronWorkflow, &manifest, &Force::No)
-            .await;
+        let refused = place.put(Kind::CronWorkflow, &manifest, &Force::No).await;
         let Err(ClusterError::Invalid { message, .. }) = refused else {
             panic!("{value} should be invalid: {refused:?}");
         };
@@ -215,11 +209,13 @@ async fn a_deletion_waits_for_finalizers_and_spares_what_is_not_ours(place: &Pla
             .merge(kind.as_str(), name, &kept, "kubectl-edit")
             .await;
         for _ in 0..2 {
-            let waiting = place.bot.delete(*kind, name).await.unwrap();
-            assert_eq!(
-                waiting,
-                Deleted::Waiting("it is kept by example.com/keep".to_owned())
-            );
+            let Deleted::Waiting(wait) = place.bot.delete(*kind, name).await.unwrap() else {
+                panic!("should wait");
+            };
+            assert_eq!(wait.why, "it is kept by `example.com/keep`");
+            let live = place.api.get(kind.as_str(), name).await;
+            let since = text(&live, "/metadata/deletionTimestamp").parse().unwrap();
+            assert_eq!(wait.since, Some(since));
         }
         let free = json!({"metadata": {"finalizers": null}});
         place

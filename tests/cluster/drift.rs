@@ -82,7 +82,7 @@ async fn what_others_do_is_noticed_and_what_we_do_is_not(place: &Place) {
     for limit in 10..30 {
         let manifest = wanted.get_mut(&semaphore).unwrap();
         manifest["data"]["limit"] = json!(limit.to_string());
-        bot.apply(semaphore.0, manifest, &Force::No).await.unwrap();
+        place.put(semaphore.0, manifest, &Force::No).await.unwrap();
         let seen = bot.observe().await.unwrap();
         let live = seen.objects[&semaphore].value();
         assert_eq!(live["data"]["limit"], limit.to_string());

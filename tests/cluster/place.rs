@@ -5,7 +5,10 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::path::PathBuf;
 
 use http::Method;
-use pipewright::edges::cluster::{Cluster, Kubeconfig};
+use pipewright::clock::Clock;
+use pipewright::edges::cluster::{Cluster, ClusterError, Kubeconfig};
+use pipewright::object::Kind;
+use pipewright::plan::steps::Force;
 use pipewright::sandbox::kubernetes::{Kubernetes, Options};
 use serde_json::{Value, json};
 
@@ -68,6 +71,7 @@ impl Place {
         let namespace = unique();
         let options = Options {
             namespaces: vec![namespace.clone()],
+            clock: Some(Clock::system()),
             ..Options::default()
         };
         let kubernetes = Kubernetes::start(options).await.unwrap();
@@ -113,6 +117,18 @@ impl Place {
             kubeconfig,
             token: token.to_owned(),
         }
+    }
+
+    /// Has the bot apply it.
+    pub async fn put(
+        &self,
+        kind: Kind,
+        manifest: &Value,
+        force: &Force,
+    ) -> Result<(), ClusterError> {
+        let name = text(manifest, "/metadata/name").to_owned();
+        let manifest = manifest.clone().into();
+        self.bot.apply(kind, &name, &manifest, force).await
     }
 
     /// How the bot finds the cluster by another way.

@@ -148,7 +148,7 @@ fn orders(place: &Place, name: &str, schedule: &str) -> Value {
 }
 
 async fn put(place: &Place, cron: &Value) {
-    let applied = place.bot.apply(Kind::CronWorkflow, cron, &Force::No).await;
+    let applied = place.put(Kind::CronWorkflow, cron, &Force::No).await;
     applied.unwrap();
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use pipewright::edges::cluster::{ClusterError, Deleted, Phase, Run, Submitted};
+use pipewright::edges::cluster::{ClusterError, Deleted, Phase, Run, Submitted, Wait};
 use pipewright::object::Kind;
 use pipewright::plan::steps::Force;
 use pipewright::sync::{Outcome, RunReport};
@@ -207,7 +207,13 @@ async fn a_schedule_goes_when_it_is_idle_and_takes_its_runs_along(place: &Place)
         .delete(Kind::CronWorkflow, "orders")
         .await
         .unwrap();
-    assert_eq!(waiting, Deleted::Waiting("run one is active".to_owned()));
+    assert_eq!(
+        waiting,
+        Deleted::Waiting(Wait {
+            why: "run one is active".to_owned(),
+            since: None,
+        })
+    );
     assert_eq!(place.api.get(CRON, "orders").await["spec"]["suspend"], true);
     argo.finish("one", 0, "{}").await;
     ended(place, "one").await;
@@ -234,8 +240,7 @@ async fn a_schedule_goes_when_it_is_idle_and_takes_its_runs_along(place: &Place)
     place.api.merge(CRON, "orders", &asleep, "argo").await;
     assert_eq!(apply(place, &all).await, [""; 0]);
     place
-        .bot
-        .apply(
+        .put(
             Kind::CronWorkflow,
             &all[&(Kind::CronWorkflow, "orders".to_owned())],
             &Force::No,
@@ -258,8 +263,7 @@ async fn the_controller_keeps_quiet_about_what_it_refuses() {
     minute["spec"]["schedules"] = json!(["61 * * * *"]);
     for manifest in [&long, &minute] {
         place
-            .bot
-            .apply(Kind::CronWorkflow, manifest, &Force::No)
+            .put(Kind::CronWorkflow, manifest, &Force::No)
             .await
             .unwrap();
     }
@@ -268,8 +272,7 @@ async fn the_controller_keeps_quiet_about_what_it_refuses() {
     last["metadata"]["name"] = json!("last");
     last["spec"]["schedules"] = json!(["* * * * *"]);
     place
-        .bot
-        .apply(Kind::CronWorkflow, &last, &Force::No)
+        .put(Kind::CronWorkflow, &last, &Force::No)
         .await
         .unwrap();
     place

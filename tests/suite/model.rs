@@ -155,9 +155,9 @@ impl World {
                 name,
                 manifest,
             } => {
-                let mut live = manifest.clone();
+                let mut live = manifest.value();
                 live["metadata"]["managedFields"] = json!([{
-                    "manager": "pipewright", "operation": "Apply", "fieldsV1": owned(manifest),
+                    "manager": "pipewright", "operation": "Apply", "fieldsV1": owned(&manifest.value()),
                 }]);
                 self.observed
                     .kubernetes

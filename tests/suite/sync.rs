@@ -25,6 +25,7 @@ fn environment() -> Vec<(String, String)> {
     let Object::Kubernetes(cron) = &proposal.desired.pipelines[&name].objects[&key] else {
         panic!("a CronWorkflow is of Kubernetes");
     };
+    let cron = cron.value();
     let variables = &cron["spec"]["workflowSpec"]["templates"][0]["container"]["env"];
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let variables = variables.as_array().unwrap().iter().map(|variable| {

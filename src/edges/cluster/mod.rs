@@ -35,7 +35,7 @@ pub use self::cache::{Changed, How};
 pub use self::error::ClusterError;
 pub use self::lease::{Hold, Keeper};
 pub use self::run::{Phase, Run, Submitted};
-pub use self::write::Deleted;
+pub use self::write::{Deleted, Wait};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);

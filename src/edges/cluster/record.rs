@@ -61,7 +61,8 @@ impl Cluster {
         let parameters = PatchParams::apply(MANAGER).force().validation_strict();
         let patch = Patch::Apply(&manifest);
         let writing = self.cache.writing(kind, &name);
-        let stored = self.api(kind).patch(&name, &parameters, &patch).await;
+        let api = self.api(kind);
+        let stored = api.patch_metadata(&name, &parameters, &patch).await;
         writing.answered(stored.map_err(|error| ClusterError::classify(&attempt, error)))?;
         Ok(())
     }
@@ -76,9 +77,9 @@ impl Cluster {
             .await?
         {
             Deleted::Gone => Ok(()),
-            Deleted::Waiting(message) => Err(ClusterError::Transient {
+            Deleted::Waiting(wait) => Err(ClusterError::Transient {
                 attempt: format!("remove the Record of {pipeline}"),
-                message,
+                message: wait.why,
                 source: None,
             }),
         }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use kube::api::{
-    Api, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions, PropagationPolicy,
+    Api, DeleteParams, DynamicObject, ObjectMeta, Patch, PatchParams, Preconditions,
+    PropagationPolicy,
 };
 use serde_json::{Value, json};
 
 use super::{Cluster, ClusterError};
-use crate::object::Kind;
+use crate::object::{Kind, Manifest};
 use crate::plan::steps::Force;
 use crate::render::{APPLY_SET_LABEL, MANAGER, apply_set};
 
@@ -20,8 +22,17 @@ const TRIES: u32 = 5;
 pub enum Deleted {
     /// It does not exist any more, if it ever did.
     Gone,
-    /// It still exists, and why. Delete it again later.
-    Waiting(String),
+    /// It still exists. Delete it again later.
+    Waiting(Wait),
+}
+
+/// Why an object still exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// For a person.
+    pub why: String,
+    /// When it was deleted, by the server's clock; none if it is not yet, because it is used.
+    pub since: Option<Timestamp>,
 }
 
 impl Cluster {
@@ -34,29 +45,29 @@ impl Cluster {
     pub async fn apply(
         &self,
         kind: Kind,
-        manifest: &Value,
+        name: &str,
+        manifest: &Manifest,
         force: &Force,
     ) -> Result<(), ClusterError> {
-        let name = manifest.pointer("/metadata/name").and_then(Value::as_str);
-        let name = name.ok_or_else(|| ClusterError::Invalid {
-            attempt: format!("apply a {}", kind.as_str()),
-            message: "it has no name".to_owned(),
-        })?;
         let attempt = format!("apply {} {name}", kind.as_str());
         let failed = |error| ClusterError::classify(&attempt, error);
-        let mut body = manifest.clone();
         let mut parameters = PatchParams::apply(MANAGER).validation_strict();
+        let mut versioned = None;
         if let Force::OnVersion(version) = force {
             parameters = parameters.force();
+            let mut body = manifest.value();
             if let Some(metadata) = body.pointer_mut("/metadata").and_then(Value::as_object_mut) {
                 metadata.insert("resourceVersion".to_owned(), json!(version));
             }
+            versioned = Some(Manifest::from(body));
         }
+        let body = Patch::Apply(versioned.as_ref().unwrap_or(manifest));
         let api = self.api(kind);
         let writing = self.cache.writing(kind, name);
-        let applied = api.patch(name, &parameters, &Patch::Apply(&body)).await;
-        let applied = writing.answered(applied.map_err(failed))?;
-        if manifest.pointer("/spec/suspend").is_none() && suspended_by_us(&applied) {
+        // Who owns what stands in the metadata; the rest would be what was sent, and more.
+        let applied = api.patch_metadata(name, &parameters, &body).await;
+        let applied = writing.answered(applied.map_err(failed))?.metadata;
+        if suspended_by_us(&applied) && manifest.value().pointer("/spec/suspend").is_none() {
             let resumed = suspend(&api, &applied, name, Value::Null).await;
             writing.answered(resumed.map_err(failed))?;
         }
@@ -99,11 +110,11 @@ impl Cluster {
             });
         }
         if live.metadata.deletion_timestamp.is_some() {
-            return Ok(Deleted::Waiting(finalizers(&live)));
+            return Ok(Deleted::Waiting(kept(&live)));
         }
         if kind == Kind::CronWorkflow {
             if live.data.pointer("/spec/suspend") != Some(&Value::Bool(true)) {
-                let suspended = suspend(&api, &live, name, Value::Bool(true)).await;
+                let suspended = suspend(&api, &live.metadata, name, Value::Bool(true)).await;
                 let Some(suspended) = found(&attempt, suspended)? else {
                     return Ok(Deleted::Gone);
                 };
@@ -114,8 +125,8 @@ impl Cluster {
             // label to be Argo's.
             let mut runs = in_status(&live);
             runs.extend(self.active(name).await?);
-            if let Some(runs) = named(&runs) {
-                return Ok(Deleted::Waiting(runs));
+            if let Some(why) = named(&runs) {
+                return Ok(Deleted::Waiting(Wait { why, since: None }));
             }
         }
         let parameters = only_this(&attempt, &live)?;
@@ -124,7 +135,7 @@ impl Cluster {
         Ok(match answer.and_then(|answer| answer.left()) {
             Some(left) if has_finalizers(&left) => {
                 writing.wrote(left.metadata.resource_version.as_deref());
-                Deleted::Waiting(finalizers(&left))
+                Deleted::Waiting(kept(&left))
             }
             _ => {
                 writing.deleted();
@@ -187,7 +198,7 @@ fn only_this(attempt: &str, live: &DynamicObject) -> Result<DeleteParams, Cluste
 /// apply of this one field would give up all the others.
 async fn suspend(
     api: &Api<DynamicObject>,
-    live: &DynamicObject,
+    live: &ObjectMeta,
     name: &str,
     value: Value,
 ) -> Result<DynamicObject, kube::Error> {
@@ -196,25 +207,24 @@ async fn suspend(
         ..PatchParams::default()
     };
     let patch = json!({
-        "metadata": {"resourceVersion": live.metadata.resource_version},
+        "metadata": {"resourceVersion": live.resource_version},
         "spec": {"suspend": value},
     });
     api.patch(name, &parameters, &Patch::Merge(&patch)).await
 }
 
-/// Whether a deletion that did not come to its end has left the object suspended. An apply
-/// does not take back what a merge has set, so the schedule would rest for ever. Somebody
-/// else's suspension stays.
-fn suspended_by_us(live: &DynamicObject) -> bool {
-    let entries = live.metadata.managed_fields.iter().flatten();
-    live.data.pointer("/spec/suspend") == Some(&Value::Bool(true))
-        && entries
-            .filter(|entry| {
-                entry.manager.as_deref() == Some(MANAGER)
-                    && entry.operation.as_deref() == Some("Update")
-            })
-            .filter_map(|entry| entry.fields_v1.as_ref())
-            .any(|fields| fields.0.pointer("/f:spec/f:suspend").is_some())
+/// Whether a deletion that did not come to its end has left the object suspended: no merge of
+/// ours sets anything else. An apply does not take it back, so the schedule would rest for
+/// ever. Somebody else's suspension stays, and so does their waking: the field is theirs then.
+fn suspended_by_us(live: &ObjectMeta) -> bool {
+    let entries = live.managed_fields.iter().flatten();
+    entries
+        .filter(|entry| {
+            entry.manager.as_deref() == Some(MANAGER)
+                && entry.operation.as_deref() == Some("Update")
+        })
+        .filter_map(|entry| entry.fields_v1.as_ref())
+        .any(|fields| fields.0.pointer("/f:spec/f:suspend").is_some())
 }
 
 /// Whether it is an object of ours, and not one that somebody made with our label on it.
@@ -254,12 +264,16 @@ fn has_finalizers(live: &DynamicObject) -> bool {
         .is_some_and(|finalizers| !finalizers.is_empty())
 }
 
-fn finalizers(live: &DynamicObject) -> String {
+/// What keeps an object that is deleted.
+fn kept(live: &DynamicObject) -> Wait {
     let finalizers = live.metadata.finalizers.as_deref().unwrap_or_default();
-    if finalizers.is_empty() {
-        "it is being deleted".to_owned()
-    } else {
-        format!("it is kept by {}", finalizers.join(", "))
+    let names: Vec<String> = finalizers.iter().map(|name| format!("`{name}`")).collect();
+    Wait {
+        why: match names.as_slice() {
+            [] => "it is being deleted".to_owned(),
+            names => format!("it is kept by {}", names.join(", ")),
+        },
+        since: live.metadata.deletion_timestamp.as_ref().map(|time| time.0),
     }
 }
 

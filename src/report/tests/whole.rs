@@ -150,7 +150,7 @@ pub(super) fn poison(plan: &mut Plan, text: &str) {
     let change = |action| Change {
         action,
         pipelines: [name.clone()].into(),
-        object: Some(Object::Kubernetes(serde_json::json!({ text: text }))),
+        object: Some(Object::Kubernetes(serde_json::json!({ text: text }).into())),
     };
     let configure = Action::Configure {
         fields: vec![field],

@@ -87,9 +87,7 @@ impl Kubernetes {
         let mut waiting: Vec<Value> = of_kind(&store, "Workflow")
             .filter(|run| matches!(phase(run), "" | "Pending"))
             .collect();
-        waiting.sort_by_cached_key(|run| {
-            ["creationTimestamp", "name"].map(|field| meta(run, field).to_owned())
-        });
+        waiting.sort_by_cached_key(came);
         let mut began = 0;
         for run in waiting {
             began += usize::from(begin(&mut store, run)?);
@@ -188,16 +186,19 @@ fn scheduled(cron: &Value, name: &str, now: &str) -> Value {
     })
 }
 
+/// When a Workflow was made; within a second by its uid, which counts here.
+fn came(run: &Value) -> [String; 2] {
+    ["creationTimestamp", "uid"].map(|field| meta(run, field).to_owned())
+}
+
 /// Lets a Workflow begin if it gets its locks; says whether it did.
 fn begin(store: &mut Store, mut run: Value) -> anyhow::Result<bool> {
     let running: Vec<Value> = of_kind(store, "Workflow")
         .filter(|other| phase(other) == "Running" && in_same_namespace(other, &run))
         .collect();
-    let since =
-        |run: &Value| ["creationTimestamp", "name"].map(|field| meta(run, field).to_owned());
     let ahead: Vec<Value> = of_kind(store, "Workflow")
         .filter(|other| phase(other) == "Pending" && in_same_namespace(other, &run))
-        .filter(|other| since(other) < since(&run))
+        .filter(|other| came(other) < came(&run))
         .collect();
     let before = run.clone();
     let free = locks::ask(store, &run, &running, &ahead);

@@ -14,6 +14,7 @@
 //! The schema ends where this project's objects do; what lies below passes unread.
 
 mod admission;
+mod answer;
 mod apply;
 mod argo;
 mod body;
@@ -164,6 +165,25 @@ impl Kubernetes {
     /// If the server would refuse it.
     pub fn put(&self, object: Value) -> anyhow::Result<()> {
         write(&self.shared, object, "kubectl-edit")
+    }
+
+    /// Deletes an object the way another person would: its finalizers keep it.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> anyhow::Result<()> {
+        let resource = kinds::by_kind(kind).ok_or_else(|| anyhow!("no kind {kind:?} is served"))?;
+        let context = Context {
+            resource,
+            namespace,
+            manager: "kubectl",
+            effect: Effect::Persist,
+            unknown: Unknown::Refuse,
+        };
+        let deleted = context.delete(&mut self.shared.lock(), name, &json!({}));
+        deleted
+            .map(|_| ())
+            .map_err(|refusal| anyhow!("{kind} {name}: {refusal:?}"))
     }
 
     /// Takes an object away, whatever its finalizers say; what only it owned goes too.

@@ -12,6 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
+use super::answer::Part;
 use super::apply::Conflicts;
 use super::kinds::{self, Origin, Resource, Scope};
 use super::selector::Selector;
@@ -130,7 +131,7 @@ fn on_collection(shared: &Shared, target: Target, call: &Call) -> Result<Respons
                 return Err(Refusal::method_not_allowed());
             }
             let body = call.json()?;
-            reply(context.create(&mut shared.lock(), body)?)
+            call.reply(context.create(&mut shared.lock(), body))
         }
         _ => Err(Refusal::method_not_allowed()),
     }
@@ -141,7 +142,7 @@ fn on_object(shared: &Shared, target: &Target, name: &str, call: &Call) -> Resul
         let key = Key::new(target.resource, &target.namespace, name);
         let found = shared.lock().get(&key);
         return match found {
-            Some(object) => Ok(Json(&*object).into_response()),
+            Some(object) => Ok(Part::accepted(&call.headers).of(&object)),
             None => Err(Refusal::not_found(target.resource, name)),
         };
     }
@@ -149,7 +150,7 @@ fn on_object(shared: &Shared, target: &Target, name: &str, call: &Call) -> Resul
     match call.method {
         Method::PUT => {
             let body = call.json()?;
-            reply(context.replace(&mut shared.lock(), name, body)?)
+            call.reply(context.replace(&mut shared.lock(), name, body))
         }
         Method::PATCH => patch(shared, &context, name, call),
         Method::DELETE => {
@@ -170,7 +171,7 @@ fn on_object(shared: &Shared, target: &Target, name: &str, call: &Call) -> Resul
                 ..context
             };
             let deleted = context.delete(&mut shared.lock(), name, &options)?;
-            Ok(Json(deleted).into_response())
+            Ok(Part::accepted(&call.headers).of(&deleted))
         }
         _ => Err(Refusal::method_not_allowed()),
     }
@@ -191,7 +192,7 @@ fn patch(shared: &Shared, context: &Context<'_>, name: &str, call: &Call) -> Res
                 _ => Conflicts::Refuse,
             };
             let body = call.yaml()?;
-            reply(context.apply(&mut shared.lock(), name, body, conflicts)?)
+            call.reply(context.apply(&mut shared.lock(), name, body, conflicts))
         }
         _ if forced.is_some() => Err(bad_option(Cause::new(
             "FieldValueForbidden",
@@ -200,11 +201,11 @@ fn patch(shared: &Shared, context: &Context<'_>, name: &str, call: &Call) -> Res
         ))),
         "application/merge-patch+json" => {
             let body = call.json()?;
-            reply(context.merge_patch(&mut shared.lock(), name, &body)?)
+            call.reply(context.merge_patch(&mut shared.lock(), name, &body))
         }
         "application/strategic-merge-patch+json" if context.resource.origin == Origin::BuiltIn => {
             let body = call.json()?;
-            reply(context.merge_patch(&mut shared.lock(), name, &body)?)
+            call.reply(context.merge_patch(&mut shared.lock(), name, &body))
         }
         _ => Err(Refusal::unsupported_media(FOR_ALL)),
     }
@@ -212,13 +213,6 @@ fn patch(shared: &Shared, context: &Context<'_>, name: &str, call: &Call) -> Res
 
 fn bad_option(cause: Cause) -> Refusal {
     Refusal::invalid("meta.k8s.io", "PatchOptions", "", &[cause])
-}
-
-fn reply(outcome: Outcome) -> Result<Response> {
-    Ok(match outcome {
-        Outcome::Created(object) => (StatusCode::CREATED, Json(&*object)).into_response(),
-        Outcome::Updated(object) => Json(&*object).into_response(),
-    })
 }
 
 fn context<'a>(target: &'a Target, call: &'a Call) -> Result<Context<'a>> {
@@ -275,6 +269,10 @@ impl Call {
             "" => program.unwrap_or("unknown"),
             manager => manager,
         }
+    }
+
+    fn reply(&self, written: Result<Outcome>) -> Result<Response> {
+        written.map(|outcome| Part::accepted(&self.headers).of_write(outcome))
     }
 
     fn json(&self) -> Result<Value> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kube::api::DynamicObject;
+use kube::Resource;
 
 use super::{Cache, Changed, Key};
 use crate::edges::cluster::ClusterError;
@@ -41,12 +41,12 @@ pub(in crate::edges::cluster) struct Writing {
 
 impl Writing {
     /// Takes note of what the server answered, and hands it on.
-    pub(in crate::edges::cluster) fn answered(
+    pub(in crate::edges::cluster) fn answered<R: Resource>(
         &self,
-        answer: Result<DynamicObject, ClusterError>,
-    ) -> Result<DynamicObject, ClusterError> {
+        answer: Result<R, ClusterError>,
+    ) -> Result<R, ClusterError> {
         match &answer {
-            Ok(object) => self.wrote(object.metadata.resource_version.as_deref()),
+            Ok(object) => self.wrote(object.meta().resource_version.as_deref()),
             Err(ClusterError::Changed { .. }) => self.is_behind(),
             Err(_) => {}
         }

@@ -1,7 +1,7 @@
 //! Runs, on the simulated server with its simulated Argo.
 
 use super::super::testing::{cron_workflow, simulated};
-use super::super::{Deleted, Kubeconfig};
+use super::super::{Deleted, Kubeconfig, Wait};
 use super::*;
 use crate::plan::steps::Force;
 use crate::sandbox::kubernetes::{Ending, Kubernetes, Tick};
@@ -181,8 +181,8 @@ async fn a_run_is_followed_to_its_end() {
 #[tokio::test]
 async fn history_forgets_the_oldest_and_a_deletion_waits_for_all() {
     let (cluster, kubernetes) = simulated().await;
-    let manifest = cron_workflow("orders");
-    let applied = cluster.apply(Kind::CronWorkflow, &manifest, &Force::No);
+    let manifest = cron_workflow("orders").into();
+    let applied = cluster.apply(Kind::CronWorkflow, "orders", &manifest, &Force::No);
     applied.await.unwrap();
     for n in 0..6 {
         let name = format!("r{n}");
@@ -206,7 +206,10 @@ async fn history_forgets_the_oldest_and_a_deletion_waits_for_all() {
         .await
         .unwrap();
     let cron = Kind::CronWorkflow;
-    let waiting = Deleted::Waiting("run last is active".to_owned());
+    let waiting = Deleted::Waiting(Wait {
+        why: "run last is active".to_owned(),
+        since: None,
+    });
     assert_eq!(cluster.delete(cron, "orders").await.unwrap(), waiting);
     kubernetes
         .finish_run("data", "last", Ending::Succeeded, "", None)

@@ -10,12 +10,13 @@ use super::*;
 
 const ORDERS: &str = "/apis/argoproj.io/v1alpha1/namespaces/data/cronworkflows/orders";
 
-fn manifest() -> Value {
-    json!({
+fn manifest() -> Manifest {
+    let manifest = json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "CronWorkflow",
         "metadata": {"name": "orders", "namespace": "data"},
         "spec": {"schedules": ["7 2 * * *"]},
-    })
+    });
+    manifest.into()
 }
 
 /// A live CronWorkflow of ours with this spec and status.
@@ -38,17 +39,28 @@ fn lists_runs(uri: &str) -> bool {
     uri.contains("/workflows?")
 }
 
+fn used(why: &str) -> Deleted {
+    let why = why.to_owned();
+    Deleted::Waiting(Wait { why, since: None })
+}
+
 fn deleted() -> Value {
     json!({"kind": "Status", "apiVersion": "v1", "status": "Success"})
 }
 
 #[tokio::test]
 async fn an_apply_forces_only_on_the_version_that_was_seen() {
-    let (cluster, server) = cluster(|_, _| (200, manifest())).await;
+    let (cluster, server) = cluster(|_, _| (200, manifest().value())).await;
     let kind = Kind::CronWorkflow;
-    cluster.apply(kind, &manifest(), &Force::No).await.unwrap();
+    cluster
+        .apply(kind, "orders", &manifest(), &Force::No)
+        .await
+        .unwrap();
     let force = Force::OnVersion("41".to_owned());
-    cluster.apply(kind, &manifest(), &force).await.unwrap();
+    cluster
+        .apply(kind, "orders", &manifest(), &force)
+        .await
+        .unwrap();
 
     let traffic = server.wire().traffic();
     assert_eq!(traffic.len(), 2);
@@ -61,12 +73,12 @@ async fn an_apply_forces_only_on_the_version_that_was_seen() {
         traffic[0].headers["content-type"],
         "application/apply-patch+yaml"
     );
-    assert_eq!(body(&traffic[0]), manifest());
+    assert_eq!(body(&traffic[0]), manifest().value());
     assert_eq!(
         traffic[1].uri,
         format!("{ORDERS}?&force=true&fieldManager=pipewright&fieldValidation=Strict")
     );
-    let mut versioned = manifest();
+    let mut versioned = manifest().value();
     versioned["metadata"]["resourceVersion"] = json!("41");
     assert_eq!(body(&traffic[1]), versioned);
 }
@@ -88,7 +100,7 @@ async fn a_conflict_and_a_changed_version_are_told_apart() {
     })
     .await;
     let error = cluster
-        .apply(Kind::CronWorkflow, &manifest(), &Force::No)
+        .apply(Kind::CronWorkflow, "orders", &manifest(), &Force::No)
         .await;
     let ClusterError::Conflict { fields, .. } = error.unwrap_err() else {
         panic!("should be a conflict");
@@ -98,7 +110,9 @@ async fn a_conflict_and_a_changed_version_are_told_apart() {
         [("kubectl-edit".to_owned(), "spec.schedules".to_owned())]
     );
     let force = Force::OnVersion("41".to_owned());
-    let error = cluster.apply(Kind::CronWorkflow, &manifest(), &force).await;
+    let error = cluster
+        .apply(Kind::CronWorkflow, "orders", &manifest(), &force)
+        .await;
     assert!(matches!(error, Err(ClusterError::Changed { .. })));
 }
 
@@ -115,10 +129,7 @@ async fn a_cron_workflow_with_a_run_is_suspended_and_waits() {
     })
     .await;
     let outcome = cluster.delete(Kind::CronWorkflow, "orders").await.unwrap();
-    assert_eq!(
-        outcome,
-        Deleted::Waiting("run orders-1700000000 is active".to_owned())
-    );
+    assert_eq!(outcome, used("run orders-1700000000 is active"));
     let traffic = server.wire().traffic();
     assert_eq!(traffic.len(), 3);
     assert_eq!(traffic[1].uri, format!("{ORDERS}?&fieldManager=pipewright"));
@@ -201,7 +212,7 @@ async fn one_that_rests_already_is_not_patched_again() {
     })
     .await;
     let outcome = cluster.delete(Kind::CronWorkflow, "orders").await.unwrap();
-    assert_eq!(outcome, Deleted::Waiting("runs a, b are active".to_owned()));
+    assert_eq!(outcome, used("runs a, b are active"));
     assert_eq!(server.wire().writes(), 0);
 }
 
@@ -222,7 +233,7 @@ async fn an_apply_wakes_what_our_own_deletion_left_suspended() {
         })
         .await;
         let manifest = manifest();
-        let applied = cluster.apply(Kind::CronWorkflow, &manifest, &Force::No);
+        let applied = cluster.apply(Kind::CronWorkflow, "orders", &manifest, &Force::No);
         applied.await.unwrap();
         let traffic = server.wire().traffic();
         assert_eq!(traffic.len(), patches, "{manager} {operation}");
@@ -282,7 +293,10 @@ async fn finalizers_are_waited_for() {
         (200, object)
     })
     .await;
-    let kept = Deleted::Waiting("it is kept by example.com/keep".to_owned());
+    let kept = Deleted::Waiting(Wait {
+        why: "it is kept by `example.com/keep`".to_owned(),
+        since: Some("2026-01-02T03:04:05Z".parse().unwrap()),
+    });
     assert_eq!(cluster.delete(Kind::ConfigMap, "x").await.unwrap(), kept);
     assert_eq!(server.wire().writes(), 1);
     assert_eq!(cluster.delete(Kind::Role, "x").await.unwrap(), kept);

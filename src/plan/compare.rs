@@ -7,6 +7,12 @@ use serde_json::{Map, Value};
 
 use crate::object::Kind;
 
+/// The field by which the server says that somebody has deleted an object, and something keeps
+/// it. What is written to it then goes with it.
+///
+/// Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/finalizers/>
+pub const LEAVING: &str = "metadata.deletionTimestamp";
+
 /// One field that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
@@ -19,12 +25,19 @@ pub struct FieldChange {
 }
 
 /// The fields of `desired` that `live` has otherwise, and the fields that `manager` owns
-/// in `live` and that are no longer desired.
+/// in `live` and that are no longer desired; and [`LEAVING`], which nobody desires.
 pub fn differences(desired: &Value, live: &Value, manager: &str) -> Vec<FieldChange> {
     let mut changes = Vec::new();
     wanted(desired, live, "", &mut changes);
     for owned in owned_fields(live, manager) {
         unwanted(owned, desired, live, "", &mut changes);
+    }
+    if let Some(since) = live.pointer("/metadata/deletionTimestamp") {
+        changes.push(FieldChange {
+            field: LEAVING.to_owned(),
+            live: Some(since.clone()),
+            desired: None,
+        });
     }
     changes.sort_by(|a, b| a.field.cmp(&b.field));
     changes.dedup_by(|a, b| a.field == b.field);
@@ -32,8 +45,8 @@ pub fn differences(desired: &Value, live: &Value, manager: &str) -> Vec<FieldCha
 }
 
 /// Why the server does not let this field (dots between the keys) of `live` be changed, if it
-/// does not: a RoleBinding's `roleRef`, and the data of a ConfigMap that somebody has made
-/// immutable. The other kinds have no such field.
+/// does not: [`LEAVING`], a RoleBinding's `roleRef`, and the data of a ConfigMap that somebody
+/// has made immutable. There is no other such field in the kinds.
 ///
 /// Sources: <https://kubernetes.io/docs/reference/access-authn-authz/rbac/> (a binding's role
 /// can not be changed), <https://kubernetes.io/docs/concepts/configuration/configmap/>
@@ -44,6 +57,7 @@ pub fn immutable(kind: Kind, live: &Value, field: &str) -> Option<&'static str> 
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     match kind {
+        _ if field == LEAVING => Some("somebody deletes it"),
         Kind::RoleBinding if is_in("roleRef") => Some("a binding's role can not be changed"),
         Kind::ConfigMap
             if ["data", "binaryData", "immutable"].into_iter().any(is_in)
@@ -189,10 +203,20 @@ mod tests {
                 false,
             ),
             (Kind::CronWorkflow, &frozen, "roleRef", false),
+            (Kind::CronWorkflow, &plain, LEAVING, true),
         ] {
             let found = immutable(kind, live, field).is_some();
             assert_eq!(found, is_immutable, "{kind:?} {field}");
         }
+    }
+
+    #[test]
+    fn what_is_being_deleted_differs() {
+        let desired = json!({"spec": {"a": 1}});
+        let live = json!({
+            "spec": {"a": 1}, "metadata": {"deletionTimestamp": "2026-11-23T10:00:02Z"},
+        });
+        assert_eq!(fields(desired, live), [LEAVING]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::name::PipelineName;
 use crate::object::{Object, ObjectKey};
+use crate::plan::compare::LEAVING;
 use crate::plan::{Change, Intent, PipelinePlan};
 
 use super::budget::Detail;
@@ -162,10 +163,15 @@ fn remark(facts: &Facts<'_>, name: &PipelineName, key: &ObjectKey, fate: Fate<'_
     };
     let own = match fate {
         Fate::Configure(fields) => words::names(fields.iter().map(|change| change.field.as_str())),
-        Fate::Replace(fields, why) => format!(
-            "it is deleted and made again, because {why}; changes {}",
-            words::names(fields.iter().map(|change| change.field.as_str()))
-        ),
+        Fate::Replace(fields, why) => {
+            let fields = fields.iter().map(|change| change.field.as_str());
+            let fields: Vec<&str> = fields.filter(|field| *field != LEAVING).collect();
+            let changes = match fields.as_slice() {
+                [] => String::new(),
+                fields => format!("; changes {}", words::names(fields)),
+            };
+            format!("it is deleted and made again, because {why}{changes}")
+        }
         Fate::Adopt([]) => "it is there already, and nobody's".to_owned(),
         Fate::Adopt(fields) => format!(
             "it is there already, and nobody's; changes {}",

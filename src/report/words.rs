@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::finding::Finding;
 use crate::name::{Owner, PipelineName, ProjectId};
 use crate::object::{Grant, Member, ObjectKey, Resource, Role};
+use crate::plan::compare::LEAVING;
 use crate::plan::drift::{Drift, Touch};
 use crate::plan::{Intent, Plan};
 
@@ -134,7 +135,10 @@ pub(super) fn drift(plan: &Plan, name: &PipelineName) -> String {
             Drift::Changed(fields) => {
                 let mut fields: Vec<String> = fields
                     .iter()
-                    .map(|(field, touch)| format!("{} was changed{}", code(field), who(touch)))
+                    .map(|(field, touch)| match field.as_str() {
+                        LEAVING => "somebody deletes it".to_owned(),
+                        _ => format!("{} was changed{}", code(field), who(touch)),
+                    })
                     .collect();
                 let more = fields.len().saturating_sub(MOST_NAMES);
                 if more > 0 {

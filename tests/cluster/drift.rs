@@ -24,6 +24,7 @@ on_both! {
     what_happens_while_the_server_is_away_is_noticed;
     drift_is_mended_told_and_left_when_it_is_fought_over;
     what_can_not_be_changed_is_made_again;
+    what_somebody_deletes_and_something_keeps_is_waited_for;
 }
 
 /// Long enough for anything here; who waits longer has failed.
@@ -285,4 +286,26 @@ async fn what_can_not_be_changed_is_made_again(place: &Place) {
     assert_eq!(after.get("immutable"), None, "{after:#}");
     assert_ne!(after["metadata"]["uid"], before["metadata"]["uid"]);
     told(&stage, &format!("replace ConfigMap `{semaphore}`")).await;
+}
+
+async fn what_somebody_deletes_and_something_keeps_is_waited_for(place: &Place) {
+    let (stage, _serving, _) = served(place).await;
+    let api = &place.api;
+    let semaphore = semaphore(place).await;
+    let before = api.get("ConfigMap", &semaphore).await;
+    let kept = json!({"metadata": {"finalizers": ["example.com/keep"]}});
+    api.merge("ConfigMap", &semaphore, &kept, "a-controller")
+        .await;
+    api.drop("ConfigMap", &semaphore).await;
+    told(&stage, "waits: it is kept by `example.com/keep` since").await;
+    // Nothing was written to what goes away.
+    let leaving = api.get("ConfigMap", &semaphore).await;
+    assert_eq!(leaving["metadata"]["uid"], before["metadata"]["uid"]);
+    assert_eq!(leaving["data"], before["data"]);
+    let free = json!({"metadata": {"finalizers": null}});
+    api.merge("ConfigMap", &semaphore, &free, "a-controller")
+        .await;
+    let again = |live: &Value| live["metadata"]["uid"] != before["metadata"]["uid"];
+    let after = api.until("ConfigMap", &semaphore, again).await;
+    assert_eq!(after["data"], before["data"]);
 }

@@ -2,6 +2,7 @@
 //! and the world is looked at.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use pipewright::clock::Clock;
@@ -555,4 +556,60 @@ async fn two_clones_in_two_orders_plan_the_same_bytes() {
         );
     }
     assert_eq!(digests[0], digests[1]);
+}
+
+#[tokio::test]
+async fn what_somebody_deletes_is_waited_for_and_not_for_ever() {
+    let clock = Clock::stepped("2026-06-01T10:00:00Z".parse().unwrap());
+    let mut stage = Stage::set(&tree_of(&repository()), clock.clone())
+        .await
+        .unwrap();
+    stage.settle().await.unwrap();
+    let opened = stage
+        .github
+        .open_pull_request("lead-of-billing", "crm", "CRM", &[billing_crm()]);
+    let number = opened.unwrap();
+    stage.settle().await.unwrap();
+    stage.github.merge(number, "lead-of-billing").unwrap();
+    stage.settle().await.unwrap();
+    let first = cron(&stage, "crm").unwrap();
+
+    // A finalizer keeps what somebody deletes.
+    let mut kept = first.clone();
+    kept["metadata"]["finalizers"] = serde_json::json!(["example.com/keep"]);
+    stage.kubernetes.put(kept).unwrap();
+    stage
+        .kubernetes
+        .delete("CronWorkflow", NAMESPACE, "crm")
+        .unwrap();
+    let leaving = cron(&stage, "crm").unwrap();
+    assert!(leaving.pointer("/metadata/deletionTimestamp").is_some());
+    let swept = async |stage: &mut Stage| {
+        stage.worker.queue.add(&Event::Sweep);
+        // What waits or has failed fails the run, which is tried again later.
+        let is_done = stage.settle().await.is_ok();
+        assert_eq!(is_done, cron(stage, "crm").as_ref() != Some(&leaving));
+        stage.github.comments(number).last().unwrap().body.clone()
+    };
+    let said = swept(&mut stage).await;
+    let waits = "**waits:** replace CronWorkflow `crm`: it is kept by `example.com/keep` since";
+    assert!(said.contains(waits), "{said}");
+    assert_eq!(cron(&stage, "crm").unwrap(), leaving, "it was written to");
+
+    clock.advance(Duration::from_secs(601));
+    let said = swept(&mut stage).await;
+    assert!(said.contains("**failed:** replace CronWorkflow"), "{said}");
+    assert!(said.contains("`kubectl edit cronworkflow crm`"), "{said}");
+    assert_eq!(cron(&stage, "crm").unwrap(), leaving, "it was written to");
+
+    // Once it is let go, it is made again.
+    let mut free = leaving.clone();
+    free["metadata"]["finalizers"] = serde_json::json!([]);
+    stage.kubernetes.put(free).unwrap();
+    assert_eq!(cron(&stage, "crm"), None);
+    let said = swept(&mut stage).await;
+    assert!(said.contains("**mended**"), "{said}");
+    let again = cron(&stage, "crm").unwrap();
+    assert_eq!(again["spec"], first["spec"]);
+    assert_ne!(again["metadata"]["uid"], first["metadata"]["uid"]);
 }

@@ -55,7 +55,11 @@ def main() -> int:
     shutil.rmtree(tree, ignore_errors=True)
     copy(tree)
     missed = 0
-    for mutant in json.loads((HERE / "mutants.json").read_text()):
+    mutants = json.loads((HERE / "mutants.json").read_text())
+    for part in given.only:
+        if not any(part in mutant["name"] for mutant in mutants):
+            sys.exit(f"no mutant is called {part!r}")
+    for mutant in mutants:
         if given.only and not any(part in mutant["name"] for part in given.only):
             continue
         path = tree / mutant["file"]

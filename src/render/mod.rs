@@ -68,26 +68,27 @@ pub fn render(
     defaults: &Defaults,
     house: &House,
 ) -> Desired {
-    let pipelines = bound
-        .iter()
-        .map(|(name, one)| (name.clone(), render_one(one, defaults, house)))
-        .collect();
+    // Once for each instance: the copies that its pipelines have are of one text.
+    let mut shared = BTreeMap::new();
+    let render_one = |(name, bound): (&PipelineName, &Bound)| {
+        let (identity, objects) = shared.entry(bound.instance.clone()).or_insert_with(|| {
+            let identity = Identity::of(&bound.instance, house);
+            let objects = identity.objects(defaults, house);
+            (identity, objects)
+        });
+        let mut objects = objects.clone();
+        objects.extend(google::objects(bound, identity));
+        objects.extend(cron_workflow::objects(bound, identity, defaults, house));
+        let rendered = Rendered {
+            bound: bound.clone(),
+            identity: identity.clone(),
+            objects,
+        };
+        (name.clone(), rendered)
+    };
     Desired {
-        pipelines,
+        pipelines: bound.iter().map(render_one).collect(),
         blocked: BTreeMap::new(),
-    }
-}
-
-fn render_one(bound: &Bound, defaults: &Defaults, house: &House) -> Rendered {
-    let identity = Identity::of(&bound.instance, house);
-    let mut objects = BTreeMap::new();
-    objects.extend(identity.objects(defaults, house));
-    objects.extend(google::objects(bound, &identity));
-    objects.extend(cron_workflow::objects(bound, &identity, defaults, house));
-    Rendered {
-        bound: bound.clone(),
-        identity,
-        objects,
     }
 }
 

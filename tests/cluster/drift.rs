@@ -91,7 +91,12 @@ async fn what_others_do_is_noticed_and_what_we_do_is_not(place: &Place) {
     let (role, account) = (&("Role", "pipewright-run"), "ServiceAccount");
     let role = wanted.keys().find(|(kind, _)| kind.as_str() == role.0);
     let role = role.unwrap().1.clone();
+    place.asked().await;
     bot.delete(Kind::Role, &role).await.unwrap();
+    if let Some(asked) = place.asked().await {
+        let verbs: Vec<&str> = asked.iter().map(|one| one.verb.as_str()).collect();
+        assert_eq!(verbs, ["delete"], "what was told is not read again");
+    }
 
     // Theirs.
     let name = &semaphore.1;

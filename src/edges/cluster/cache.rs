@@ -166,6 +166,17 @@ impl Cache {
         Some(objects.collect())
     }
 
+    /// One object as it was told last, if its kind is watched and nothing of ours is under way
+    /// to it. Others may have been there since: whoever writes names the version.
+    pub(super) fn object(&self, kind: Kind, name: &str) -> Option<Arc<[u8]>> {
+        let inner = self.lock();
+        let watched = inner.kinds.get(&kind).filter(|watched| watched.live)?;
+        let own = inner.own.get(&(kind, name.to_owned()));
+        let kept = watched.objects.get(name)?;
+        own.is_none_or(|own| !own.is_awaited())
+            .then(|| kept.bytes.clone())
+    }
+
     /// Waits for what others did.
     pub(super) async fn changed(&self) -> Changed {
         loop {

@@ -74,30 +74,51 @@ impl Cluster {
         Ok(())
     }
 
-    /// Deletes an object of ours, as it was seen by this very call. A CronWorkflow takes
-    /// its running Workflows with it, so it is suspended first and goes only when idle.
-    /// Argo writes into its status at its own time, so a version that has changed is looked
-    /// at again a few times.
+    /// Deletes an object of ours, as it was told last, or else as this very call sees it: the
+    /// server deletes that version or nothing. A CronWorkflow takes its running Workflows with
+    /// it, so it is suspended first and goes only when idle. Argo writes into its status at its
+    /// own time, so a version that has changed is looked at again a few times.
     ///
     /// # Errors
     /// [`ClusterError::NotOurs`] without our label, or if we never applied it;
     /// [`ClusterError::Changed`] if somebody is faster every time; and whatever else the
     /// cluster says.
     pub async fn delete(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
+        let mut told = self.told(kind, name);
         let mut tries = 1;
         loop {
-            match self.delete_as_seen(kind, name).await {
+            match self.delete_as_seen(kind, name, told.take()).await {
                 Err(ClusterError::Changed { .. }) if tries < TRIES => tries += 1,
                 outcome => return outcome,
             }
         }
     }
 
-    async fn delete_as_seen(&self, kind: Kind, name: &str) -> Result<Deleted, ClusterError> {
+    /// The object as a watch has told it, if it is to be deleted as that: what would hold the
+    /// deletion may be over by now.
+    fn told(&self, kind: Kind, name: &str) -> Option<DynamicObject> {
+        let bytes = self.cache.object(kind, name)?;
+        let live: DynamicObject = serde_json::from_slice(&bytes).ok()?;
+        let is_deletable = self.must_be_ours("", &live).is_ok()
+            && is_applied_by_us(&live)
+            && live.metadata.deletion_timestamp.is_none();
+        is_deletable.then_some(live)
+    }
+
+    async fn delete_as_seen(
+        &self,
+        kind: Kind,
+        name: &str,
+        told: Option<DynamicObject>,
+    ) -> Result<Deleted, ClusterError> {
         let attempt = format!("delete {} {name}", kind.as_str());
         let api = self.api(kind);
         let writing = self.cache.writing(kind, name);
-        let Some(mut live) = found(&attempt, api.get(name).await)? else {
+        let seen = match told {
+            Some(told) => Some(told),
+            None => found(&attempt, api.get(name).await)?,
+        };
+        let Some(mut live) = seen else {
             writing.deleted();
             return Ok(Deleted::Gone);
         };

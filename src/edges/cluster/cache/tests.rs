@@ -151,6 +151,23 @@ fn our_deletion_is_awaited_and_no_news() {
 }
 
 #[test]
+fn one_object_is_told_while_it_can_be_relied_on() {
+    let cache = cache();
+    let is_told = || cache.object(KIND, "pw-main").is_some();
+    assert!(is_told());
+    assert!(cache.object(KIND, "another").is_none());
+    let writing = cache.writing(KIND, "pw-main");
+    assert!(!is_told(), "something of ours is under way");
+    writing.wrote(Some("7"));
+    drop(writing);
+    assert!(!is_told(), "what we wrote has not come back");
+    cache.put(KIND, &object(7, "9"));
+    assert!(is_told());
+    cache.lose(KIND);
+    assert!(!is_told(), "nobody watches");
+}
+
+#[test]
 fn a_server_that_is_ahead_is_waited_for() {
     let cache = cache();
     cache.writing(KIND, "pw-main").is_behind();

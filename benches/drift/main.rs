@@ -11,7 +11,9 @@
 //! - requests for each edit, writes among them, by the server's audit log;
 //! - at rest: requests in `PIPEWRIGHT_BENCH_REST` seconds (600) in which nobody does anything,
 //!   beyond watches and the Lease;
-//! - resident, peak: the program's memory at the end, and the most that it had.
+//! - deleted at once: from the answer to a deletion of all schedules until all are back; only
+//!   after ten minutes of rest, because what was mended twice shortly before would be left;
+//! - resident, peak: the program's memory before that, and the most that it had at the end.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -133,14 +135,18 @@ async fn bench() {
     let asked = place.asked().await.unwrap_or_default();
     let at_rest: Vec<&Asked> = asked.iter().filter(beside).collect();
     println!("at rest, beyond watches and the Lease: {at_rest:?}");
+    let resident = serving.memory("VmRSS:");
+    let flood = match rest {
+        600.. => format!("; all deleted at once back in {:.1} s", flood(&place).await),
+        _ => String::new(),
+    };
     println!(
-        "drift: noticed p50 {:.0} ms, p99 {:.0} ms; healed p50 {:.0} ms, p99 {:.0} ms over {edits} edits of {pipelines} pipelines; requests per edit {all:.1}, writes among them {writes:.1}; at rest {} requests in {rest} s; resident {:.1} MB, peak {:.1} MB",
+        "drift: noticed p50 {:.0} ms, p99 {:.0} ms; healed p50 {:.0} ms, p99 {:.0} ms over {edits} edits of {pipelines} pipelines; requests per edit {all:.1}, writes among them {writes:.1}; at rest {} requests in {rest} s{flood}; resident {resident:.1} MB, peak {:.1} MB",
         part(&mut noticed, 0.5),
         part(&mut noticed, 0.99),
         part(&mut healed, 0.5),
         part(&mut healed, 0.99),
         at_rest.len(),
-        serving.memory("VmRSS:"),
         serving.memory("VmHWM:"),
     );
 }
@@ -177,6 +183,27 @@ async fn act(place: &Place, name: &str, edit: usize) -> Instant {
         _ => place.api.drop("CronWorkflow", name).await,
     }
     Instant::now()
+}
+
+/// Seconds until every schedule is back that somebody deletes with all others.
+async fn flood(place: &Place) -> f64 {
+    let all = schedules(place).await;
+    let path = place.api.path("CronWorkflow", "");
+    let deleted = place.api.ask(http::Method::DELETE, &path, "", &Value::Null);
+    deleted.await.unwrap();
+    let began = Instant::now();
+    while schedules(place).await < all {
+        assert!(began.elapsed() < PATIENCE * 20, "they do not come back");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    began.elapsed().as_secs_f64()
+}
+
+/// How many there are, without reading them.
+async fn schedules(place: &Place) -> u64 {
+    let one = place.api.list("CronWorkflow", "limit=1").await;
+    let further = one["metadata"]["remainingItemCount"].as_u64();
+    items(&one["items"]).len() as u64 + further.unwrap_or_default()
 }
 
 async fn merge(stage: &mut Stage, pipelines: Range<usize>) {
